@@ -1,0 +1,141 @@
+//! Entries: the canonical header that is hashed, kinds, and the limits of section 1 (E-1 to E-6).
+
+use crate::bytes::{DecodeError, Reader, StreamId, Timestamp};
+
+/// Longest payload of one entry, in bytes (L-1). A longer change is split into parts.
+pub const ENTRY_PAYLOAD_LEN_MAX: u32 = 1 << 20;
+/// Most entries of a log (L-1).
+pub const LOG_ENTRY_COUNT_MAX: u64 = 1 << 48;
+/// Longest name of a stream, in bytes of UTF-8 (L-1).
+pub const STREAM_NAME_LEN_MAX: usize = 255;
+/// Most streams of a log, the default stream not counted (L-1).
+pub const STREAM_COUNT_MAX: u32 = 1 << 20;
+
+/// What an entry is (E-3). All kinds but [`Kind::CHANGE`] are control entries.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// The application's bytes.
+    pub const CHANGE: Self = Self(0);
+    /// Declares a stream.
+    pub const STREAM: Self = Self(1);
+    /// What this client had seen of other logs.
+    pub const SEEN: Self = Self(2);
+
+    /// Whether the entry is the engine's own and not the application's.
+    pub const fn is_control(self) -> bool {
+        self.0 != Self::CHANGE.0
+    }
+
+    /// The name used in messages and listings; `None` for kinds of later versions.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::CHANGE => Some("change"),
+            Self::STREAM => Some("stream"),
+            Self::SEEN => Some("seen"),
+            _ => None,
+        }
+    }
+}
+
+/// Which part of a change an entry is (E-5).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Part(u8);
+
+impl Part {
+    const NOT_FIRST: u8 = 1;
+    const NOT_LAST: u8 = 2;
+
+    /// The whole change.
+    pub const WHOLE: Self = Self(0);
+
+    /// Part number `part` of `count`.
+    pub const fn of(part: usize, count: usize) -> Self {
+        let not_first = if part == 0 { 0 } else { Self::NOT_FIRST };
+        let not_last = if part + 1 == count { 0 } else { Self::NOT_LAST };
+        Self(not_first | not_last)
+    }
+
+    /// From the flags byte of an entry; `None` if other bits are set.
+    pub const fn from_flags(flags: u8) -> Option<Self> {
+        if flags > (Self::NOT_FIRST | Self::NOT_LAST) { None } else { Some(Self(flags)) }
+    }
+
+    /// As the flags byte of an entry.
+    pub const fn flags(self) -> u8 {
+        self.0
+    }
+
+    /// Whether a change begins here.
+    pub const fn is_first(self) -> bool {
+        self.0 & Self::NOT_FIRST == 0
+    }
+
+    /// Whether a change ends here.
+    pub const fn is_last(self) -> bool {
+        self.0 & Self::NOT_LAST == 0
+    }
+}
+
+/// The canonical header of an entry: all of it but the payload, as it is hashed (E-1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EntryHeader {
+    /// Lamport clock, at least 1.
+    pub lamport: u64,
+    /// Wall time, if the entry has one.
+    pub timestamp: Option<Timestamp>,
+    /// Length of the payload in bytes.
+    pub payload_len: u32,
+    /// What the entry is about.
+    pub stream: StreamId,
+    /// What the entry is.
+    pub kind: Kind,
+    /// Which part of a change it is.
+    pub part: Part,
+}
+
+impl EntryHeader {
+    /// Encoded size, in bytes.
+    pub const LEN: usize = 32;
+
+    /// The 32 bytes that enter the leaf hash.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        // By hand into a fixed array: this runs once for each entry that is hashed.
+        let mut header = [0; Self::LEN];
+        header[0..8].copy_from_slice(&self.lamport.to_le_bytes());
+        header[8..16].copy_from_slice(&Timestamp::encode(self.timestamp).to_le_bytes());
+        header[16..20].copy_from_slice(&self.payload_len.to_le_bytes());
+        header[20..24].copy_from_slice(&self.stream.0.to_le_bytes());
+        header[24] = self.kind.0;
+        header[25] = self.part.flags();
+        header
+    }
+
+    /// Decodes and checks the 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Reserved`] for bytes that E-1 does not allow.
+    pub fn decode(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let header = Self {
+            lamport: reader.u64()?,
+            timestamp: Timestamp::decode(reader.i64()?),
+            payload_len: reader.u32()?,
+            stream: StreamId(reader.u32()?),
+            kind: Kind(reader.u8()?),
+            part: Part::from_flags(reader.u8()?).ok_or(DecodeError::Reserved)?,
+        };
+        reader.zeros(6)?;
+        if header.lamport == 0 || header.payload_len > ENTRY_PAYLOAD_LEN_MAX {
+            return Err(DecodeError::Reserved);
+        }
+        Ok(header)
+    }
+
+    /// Whether a change begins here, that is whether the entry counts as a change (E-6).
+    pub const fn begins_change(&self) -> bool {
+        !self.kind.is_control() && self.part.is_first()
+    }
+}
