@@ -1,4 +1,4 @@
-//! The Merkle tree of a log and its proofs. Pure: knows no files.
+//! The Merkle tree of a log, its proofs, and the salts of its entries. Pure: knows no files.
 //!
 //! A log of n entries is a tree over n leaves in the shape of RFC 9162, section 2.1.1 (M-4). A
 //! *perfect subtree* of level l has 2^l leaves; number p of its level covers the leaves from
@@ -21,12 +21,14 @@
 //! | `source` | paths of proofs from stored nodes, O(log n) of them |
 //! | `proof` | [`InclusionProof`], [`ConsistencyProof`]: verified without any workspace |
 //! | `json` | both as JSON (M-8) |
+//! | `salts` | [`SaltTree`], [`SaltCursor`]: the salts of all entries, and how to erase some |
 //!
-//! Normative: `format-spec.md`, section 8.
+//! Normative: `format-spec.md`, sections 7 and 8.
 
 mod json;
 mod peaks;
 mod proof;
+mod salts;
 mod source;
 
 pub use self::{
@@ -35,6 +37,7 @@ pub use self::{
         CONSISTENCY_PATH_LEN_MAX, ConsistencyProof, INCLUSION_PATH_LEN_MAX, InclusionProof,
         ProofError,
     },
+    salts::{SALT_LEN, SaltCursor, SaltError, SaltTree},
     source::{NodeSource, consistency_path, inclusion_path, peaks_at},
 };
 

@@ -1,4 +1,5 @@
 mod proofs;
+mod salts;
 mod tree;
 
 use std::cell::Cell;
