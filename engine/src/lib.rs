@@ -6,6 +6,7 @@ pub mod entry;
 pub mod frame;
 pub mod index;
 pub mod io;
+pub mod log;
 pub mod merkle;
 
 pub use bytes::{

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use super::LogId;
 
-/// A BLAKE3 hash: 32 bytes. Printed and parsed as 64 lower-case hex digits.
+/// A BLAKE3 hash: 32 bytes. Printed as 64 lower-case hex digits; upper case is read too.
 #[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Hash([u8; Hash::LEN]);
 

@@ -1,7 +1,7 @@
 //! Bytes: bounds-checked reading, writing, checksums, hashes, ids and times. Knows no files.
 //!
 //! Everything that this library reads from a disk or a peer goes through [`Reader`], which cannot
-//! read past its input, and everything that it writes through [`Put`]. Normative:
+//! read past its input. Normative:
 //! `format-spec.md`, section 1.
 
 mod crc;

@@ -1,0 +1,456 @@
+//! The writing end of one segment: batches in, frames out, synced and recorded in checkpoints.
+//!
+//! One thread at a time holds the appender (see `commit`). After an error that it cannot undo it is
+//! given up: what the disk holds is unknown until the log is opened again.
+//!
+//! Invariants:
+//! - nothing at or above `durable` is ever acknowledged;
+//! - `durable` and every checkpoint are at the end of an atomic group (F-6);
+//! - a checkpoint slot is written only when everything below it was synced and the other slot is
+//!   known to be durable (C-3).
+
+use std::{ops::Range, path::PathBuf, sync::Arc};
+
+use parking_lot::Mutex;
+
+use crate::{
+    batch::{BATCH_ENTRY_COUNT_MAX, Batch, Encoder, set_root},
+    bytes::Hash,
+    error::{IoContext as _, IoError},
+    frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, encode_frame},
+    index::Index,
+    io::DiskFile,
+    log::{
+        checkpoint::{Checkpoint, LogState},
+        commit::Progress,
+        head::SegmentHeader,
+        lock::Publisher,
+        replay::{Effect, Hasher, ReplayError},
+        segment::{checkpoint_context, slot_offset},
+        stage::Staged,
+    },
+};
+
+/// A checkpoint is written after this many bytes of frames.
+const CHECKPOINT_INTERVAL: u64 = 1 << 20;
+/// Frames are handed to the operating system at least after this many bytes.
+const WRITE_LEN_MAX: usize = 1 << 20;
+/// Entries of the index that wait for a sync; more than this forces one.
+const INDEX_UNPERSISTED_MAX: usize = 16 << 20;
+/// Read and written at once when a tail is written again.
+const REWRITE_LEN: usize = 1 << 20;
+
+/// How durable a commit is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Durability {
+    /// A commit returns when the disk has synced: what it acknowledges survives power loss.
+    #[default]
+    Full,
+    /// A commit returns when the operating system has the bytes: what it acknowledges survives the end of
+    /// the process, but not power loss. Closing and exporting still sync.
+    ProcessCrash,
+}
+
+/// Why a write failed, and what became of what was to be written.
+#[derive(Debug)]
+pub(crate) enum WriteFailure {
+    /// The disk is full. The log ends where it did before; later entries are void.
+    Full(IoError),
+    /// What the disk holds is unknown.
+    Fatal(IoError),
+}
+
+/// Why a batch from elsewhere was not appended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BatchRefused {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+/// What an appender goes on from.
+pub(crate) struct AppenderStart {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) header: SegmentHeader,
+    pub(crate) hasher: Hasher,
+    pub(crate) state: LogState,
+    /// Number of the last checkpoint in the file.
+    pub(crate) sequence: u64,
+    /// Where the last checkpoint in the file ends.
+    pub(crate) checkpoint_offset: u64,
+    pub(crate) opening: u32,
+    pub(crate) incarnation: u64,
+    pub(crate) index: Arc<Index>,
+    pub(crate) feed: Arc<Mutex<()>>,
+    pub(crate) publisher: Option<Publisher>,
+    pub(crate) durability: Durability,
+    pub(crate) batch_len: usize,
+    pub(crate) level: i32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Appender {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    header: SegmentHeader,
+    hasher: Hasher,
+    encoder: Encoder,
+    /// Behind the last frame that was written.
+    state: LogState,
+    /// Before the atomic group that is being written.
+    boundary: Option<LogState>,
+    durable: u64,
+    acknowledged: Progress,
+    frames_unsynced: u32,
+    sequence: u64,
+    checkpoint_offset: u64,
+    slot_unsynced: bool,
+    opening: u32,
+    incarnation: u64,
+    index: Arc<Index>,
+    feed: Arc<Mutex<()>>,
+    publisher: Option<Publisher>,
+    durability: Durability,
+    batch_len: usize,
+    out: Vec<u8>,
+    written: Vec<Written>,
+    spare_effects: Vec<Effect>,
+}
+
+/// A frame that was encoded, for the index.
+#[derive(Debug)]
+struct Written {
+    frame: FrameHeader,
+    end_offset: u64,
+    effect: Effect,
+    root: Hash,
+}
+
+impl Appender {
+    pub(crate) fn new(start: AppenderStart) -> Self {
+        Self {
+            durable: start.state.end_offset,
+            acknowledged: Progress { entries: start.state.entry_count(), changes: start.state.change_count },
+            path: start.path,
+            file: start.file,
+            header: start.header,
+            hasher: start.hasher,
+            encoder: Encoder::new(start.level),
+            state: start.state,
+            boundary: None,
+            frames_unsynced: 0,
+            sequence: start.sequence,
+            checkpoint_offset: start.checkpoint_offset,
+            slot_unsynced: false,
+            opening: start.opening,
+            incarnation: start.incarnation,
+            index: start.index,
+            feed: start.feed,
+            publisher: start.publisher,
+            durability: start.durability,
+            batch_len: start.batch_len,
+            out: Vec::new(),
+            written: Vec::new(),
+            spare_effects: Vec::new(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &LogState {
+        &self.state
+    }
+
+    /// The log up to the last complete group.
+    pub(crate) fn boundary(&self) -> &LogState {
+        self.boundary.as_ref().unwrap_or(&self.state)
+    }
+
+    /// What may be acknowledged: everything that is as durable as was asked for.
+    pub(crate) fn acknowledged(&self) -> Progress {
+        self.acknowledged
+    }
+
+    /// Encodes and writes what is staged, without syncing it. One write unless it is very long.
+    ///
+    /// After [`WriteFailure::Full`] the log ends at [`Appender::boundary`].
+    pub(crate) fn write(&mut self, staged: &Staged) -> Result<(), WriteFailure> {
+        assert_eq!(staged.first_index, self.state.entry_count(), "entries are written in order");
+        let before = self.boundary().clone();
+        let result = self.try_write(staged);
+        if result.is_ok() {
+            self.feed_index();
+        }
+        self.written.clear();
+        result.or_else(|error| self.undo(before, error))
+    }
+
+    fn try_write(&mut self, staged: &Staged) -> Result<(), IoError> {
+        let mut offset = self.state.end_offset;
+        let mut start = 0;
+        self.out.clear();
+        while start < staged.len() {
+            let positions = staged.batch_from(start, self.batch_len, BATCH_ENTRY_COUNT_MAX as usize);
+            start = positions.end;
+            self.encode(staged, positions);
+            if self.out.len() >= WRITE_LEN_MAX {
+                self.file.write_all_at(&self.out, offset).context(&self.path, "write")?;
+                offset = self.state.end_offset;
+                self.out.clear();
+            }
+        }
+        self.file.write_all_at(&self.out, offset).context(&self.path, "write")
+    }
+
+    /// Appends one frame to `out` and moves the state behind it.
+    fn encode(&mut self, staged: &Staged, positions: Range<usize>) {
+        let continues = staged.splits_group(positions.end);
+        if continues && self.boundary.is_none() {
+            self.boundary = Some(self.state.clone());
+        }
+        let first_index = self.state.entry_count();
+        let start = self.out.len();
+        self.out.resize(start + FRAME_HEADER_LEN, 0);
+        let headers = &staged.headers[positions.clone()];
+        self.encoder.encode(self.header.log, first_index, headers, staged.payloads_of(&positions), Hash::ZERO, &mut self.out);
+
+        let mut effect = self.spare_effects.pop().unwrap_or_default();
+        self.hasher
+            .append(&mut self.state, staged.entries(positions), &mut effect)
+            .expect("what this process stages continues its own log");
+        let root = self.state.peaks.root(self.hasher.keys());
+        set_root(&mut self.out[start + FRAME_HEADER_LEN..], &root);
+        self.close_frame(start, first_index, continues, effect, root);
+    }
+
+    fn close_frame(&mut self, start: usize, first_index: u64, continues: bool, effect: Effect, root: Hash) {
+        let frame = FrameHeader {
+            kind: FrameKind::BATCH,
+            critical: true,
+            copy: true,
+            continues,
+            payload_len: 0,
+            payload_crc: 0,
+            offset: self.state.end_offset,
+            generation: self.header.generation,
+            incarnation: self.incarnation,
+            synced_upto: self.durable,
+            first_index,
+            entry_count: u32::try_from(self.state.entry_count() - first_index).expect("a batch is within its limit"),
+            link: self.state.link,
+            opening: self.opening,
+            header_crc: 0,
+        };
+        let frame = encode_frame(frame, &self.header.frames(), &mut self.out, start);
+        self.state.end_offset += (self.out.len() - start) as u64;
+        self.state.link = frame.header_crc;
+        self.state.frame_count += 1;
+        self.frames_unsynced += 1;
+        if !continues {
+            self.boundary = None;
+        }
+        self.written.push(Written { frame, end_offset: self.state.end_offset, effect, root });
+    }
+
+    /// Appends a batch that was made elsewhere, as it is; or, if its first entries are here already, those
+    /// that are not, encoded anew. Accepted only if that gives the batch's root (U-4).
+    ///
+    /// After an error the caller rolls back.
+    pub(crate) fn append_batch(&mut self, batch: &Batch, bytes: &[u8]) -> Result<(), BatchRefused> {
+        let offset = self.state.end_offset;
+        let count = self.state.entry_count();
+        assert!(batch.first_index() <= count && count < batch.end_index(), "the batch continues the log");
+        self.out.clear();
+        if batch.first_index() == count {
+            let mut effect = self.spare_effects.pop().unwrap_or_default();
+            self.out.resize(FRAME_HEADER_LEN, 0);
+            self.out.extend_from_slice(bytes);
+            self.hasher.append(&mut self.state, batch.entries(), &mut effect)?;
+            let root = self.state.peaks.root(self.hasher.keys());
+            self.close_frame(0, count, false, effect, root);
+        } else {
+            let mut rest = Staged { first_index: count, ..Staged::default() };
+            let known = usize::try_from(count - batch.first_index()).expect("a batch is smaller than memory");
+            batch.entries().skip(known).for_each(|(header, payload)| rest.push(header, payload));
+            let all = 0..rest.len();
+            self.encode(&rest, all);
+        }
+        let (expected, found) = (batch.header().root, self.state.peaks.root(self.hasher.keys()));
+        if found != expected {
+            self.written.clear();
+            return Err(ReplayError::Root { expected, found }.into());
+        }
+        self.file.write_all_at(&self.out, offset).context(&self.path, "write")?;
+        self.feed_index();
+        Ok(())
+    }
+
+    /// Tells the index what was written, unless somebody else is just reading it up.
+    fn feed_index(&mut self) {
+        if let Some(_feeding) = self.feed.try_lock() {
+            for written in &self.written {
+                if self.index.position().end_offset == written.frame.offset {
+                    self.index.push(&written.effect.summary(&written.frame, written.end_offset, written.root));
+                }
+            }
+        }
+        self.spare_effects.extend(self.written.drain(..).map(|written| written.effect));
+        self.spare_effects.truncate(4);
+    }
+
+    /// After a failed write: back to the last complete group if the disk is merely full.
+    fn undo(&mut self, before: LogState, error: IoError) -> Result<(), WriteFailure> {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        if !matches!(error.source.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+            return Err(WriteFailure::Fatal(error));
+        }
+        self.roll_back(before).map_err(WriteFailure::Fatal)?;
+        Err(WriteFailure::Full(error))
+    }
+
+    /// Takes the log back to `mark`, a state between groups that nothing behind is acknowledged of.
+    pub(crate) fn roll_back(&mut self, mark: LogState) -> Result<(), IoError> {
+        assert!(mark.end_offset >= self.durable, "what is durable stays");
+        self.state = mark;
+        self.boundary = None;
+        self.frames_unsynced = 0;
+        if self.index.position().end_offset > self.state.end_offset {
+            let _feeding = self.feed.lock();
+            self.index.truncate_tail();
+        }
+        // The freed range is written again, so its cut must be durable first.
+        let end = self.state.end_offset;
+        self.file.set_len(end).and_then(|()| self.file.sync()).context(&self.path, "undo a write")?;
+        if self.durable < end {
+            // The sync has covered frames before the mark as well, perhaps several.
+            self.durable = end;
+            self.write_checkpoint(false)?;
+            self.sync_file()?;
+            self.acknowledge();
+        }
+        Ok(())
+    }
+
+    /// Makes all complete groups durable. One sync, or two with a checkpoint if it covers more than one
+    /// frame.
+    pub(crate) fn sync(&mut self) -> Result<(), IoError> {
+        match self.durability {
+            Durability::Full => self.sync_now(),
+            Durability::ProcessCrash => {
+                self.acknowledge();
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`Appender::sync`], whatever the durability asked for.
+    pub(crate) fn sync_now(&mut self) -> Result<(), IoError> {
+        let end = self.boundary().end_offset;
+        if self.durable < end {
+            let several = self.frames_unsynced > 1;
+            self.sync_file()?;
+            self.durable = end;
+            self.frames_unsynced = 0;
+            if several {
+                self.write_checkpoint(false)?;
+                self.sync_file()?;
+            } else if self.durable - self.checkpoint_offset >= CHECKPOINT_INTERVAL {
+                // Not urgent: the next sync takes it along.
+                self.write_checkpoint(false)?;
+            }
+            self.acknowledge();
+            self.publish();
+            self.persist_index();
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self) {
+        let boundary = self.boundary();
+        self.acknowledged = Progress { entries: boundary.entry_count(), changes: boundary.change_count };
+    }
+
+    /// Whether so much waits for a sync that memory grows.
+    pub(crate) fn wants_sync(&self) -> bool {
+        self.index.unpersisted_len() > INDEX_UNPERSISTED_MAX
+    }
+
+    /// Makes everything durable and recorded as such in a synced checkpoint.
+    pub(crate) fn checkpoint(&mut self, clean: bool) -> Result<(), IoError> {
+        self.sync_now()?;
+        if self.checkpoint_offset < self.durable {
+            self.write_checkpoint(clean)?;
+        }
+        if self.slot_unsynced {
+            self.sync_file()?;
+        }
+        Ok(())
+    }
+
+    fn sync_file(&mut self) -> Result<(), IoError> {
+        self.file.sync().context(&self.path, "sync")?;
+        self.slot_unsynced = false;
+        Ok(())
+    }
+
+    fn write_checkpoint(&mut self, clean: bool) -> Result<(), IoError> {
+        assert_eq!(self.durable, self.boundary().end_offset, "a checkpoint records what is durable");
+        if self.slot_unsynced {
+            self.sync_file()?;
+        }
+        let checkpoint = Checkpoint {
+            sequence: self.sequence + 1,
+            incarnation: self.incarnation,
+            opening: self.opening,
+            clean,
+            state: self.boundary().clone(),
+        };
+        let bytes = checkpoint.encode(&checkpoint_context(&self.header, self.hasher.keys()));
+        self.file.write_all_at(&bytes, slot_offset(checkpoint.slot())).context(&self.path, "write a checkpoint")?;
+        self.sequence = checkpoint.sequence;
+        self.checkpoint_offset = self.durable;
+        self.slot_unsynced = true;
+        Ok(())
+    }
+
+    /// Tells other processes how far they may read.
+    pub(crate) fn publish(&mut self) {
+        let count = self.boundary().entry_count();
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(self.header.generation, self.durable, count);
+        }
+    }
+
+    /// The index is a cache: where it cannot be written it is left to be rebuilt.
+    fn persist_index(&self) {
+        if let Some(_feeding) = self.feed.try_lock() {
+            let _ = self.index.persist(self.durable);
+        }
+    }
+
+    /// Makes the end of the file trustworthy after a recovery: cuts it at `end`, then writes
+    /// `from..end` again with the same bytes, syncs, and records it in a checkpoint.
+    ///
+    /// After a failed sync the kernel may hold clean pages that the disk never got; only writing them
+    /// again makes sure.
+    pub(crate) fn settle(&mut self, from: u64, file_len: u64) -> Result<(), IoError> {
+        let end = self.state.end_offset;
+        if file_len > end {
+            self.file.set_len(end).context(&self.path, "cut")?;
+            self.sync_file()?;
+        }
+        let mut offset = from;
+        while offset < end {
+            let len = usize::try_from((end - offset).min(REWRITE_LEN as u64)).expect("a MiB at most");
+            let bytes = self.file.read_vec_at(offset, len).context(&self.path, "read")?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.file.write_all_at(&bytes, offset).context(&self.path, "write")?;
+            offset += bytes.len() as u64;
+        }
+        self.sync_file()?;
+        self.write_checkpoint(false)?;
+        self.sync_file()
+    }
+}

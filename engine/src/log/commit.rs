@@ -1,0 +1,606 @@
+//! Group commit: any number of threads append to one log (D-5 of the design).
+//!
+//! Appenders put entries into a staging buffer under a short lock. Whoever fills a buffer, or waits for
+//! durability while nobody else leads, becomes the *leader*: it takes the appender and the buffer out
+//! of the shared state, and encodes, writes and syncs without the lock, while the next buffer fills.
+//! One sync serves all who wait. There are no timers and no threads of our own.
+//!
+//! Nobody can wait for ever: the appender comes back when the leader is done, whatever happened, or the
+//! log is poisoned by the guard in [`Lease`]; both wake everybody.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::{
+    bytes::{StreamId, Timestamp},
+    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, Kind, LOG_ENTRY_COUNT_MAX, Part},
+    error::IoError,
+    log::{
+        appender::{Appender, WriteFailure},
+        stage::Staged,
+    },
+};
+
+/// Why a change was not appended, or is not durable.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The disk is full. The entries from `void_from` on are void: their indices will be given again. All
+    /// calls return this until [`Workspace::resume`](crate::Workspace::resume).
+    #[error("{error}; the changes from entry {void_from} on were not stored: free some space, then resume")]
+    DiskFull {
+        /// Index of the first entry that is void.
+        void_from: u64,
+        /// What the operating system said.
+        error: Arc<IoError>,
+    },
+    /// A write or sync failed, so what the disk holds is unknown. Close the workspace and open it again.
+    #[error("{0}; what the disk holds is unknown until the workspace is opened again")]
+    Poisoned(Arc<IoError>),
+    /// The entry was staged before the disk ran full, and is void.
+    #[error("the disk was full when the change was to be written: it was not stored")]
+    Void,
+    /// The log has its largest number of entries.
+    #[error("the log has the most entries that a log can have ({LOG_ENTRY_COUNT_MAX})")]
+    LogFull,
+    /// The workspace was closed, or opened to read only.
+    #[error("the workspace is not open for writing")]
+    ReadOnly,
+}
+
+/// One change to append.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a change does nothing until it is appended"]
+pub struct Change<'a> {
+    pub(crate) payload: &'a [u8],
+    pub(crate) stream: StreamId,
+    pub(crate) timestamp: Stamp,
+    pub(crate) kind: Kind,
+}
+
+/// Where the time of a change comes from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Stamp {
+    /// From the workspace's options.
+    #[default]
+    Default,
+    /// From the caller.
+    At(Option<Timestamp>),
+}
+
+impl<'a> Change<'a> {
+    /// A change with this payload, in the default stream, with the time that the workspace's options say.
+    pub const fn new(payload: &'a [u8]) -> Self {
+        Self { payload, stream: StreamId::DEFAULT, timestamp: Stamp::Default, kind: Kind::CHANGE }
+    }
+
+    /// Puts the change into a stream that the log has declared.
+    pub const fn in_stream(mut self, stream: StreamId) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    /// Gives the change this time, or none.
+    pub const fn at(mut self, timestamp: Option<Timestamp>) -> Self {
+        self.timestamp = Stamp::At(timestamp);
+        self
+    }
+
+    /// Number of entries that the change becomes.
+    fn part_count(&self) -> usize {
+        self.payload.len().div_ceil(ENTRY_PAYLOAD_LEN_MAX as usize).max(1)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Change<'a> {
+    fn from(payload: &'a [u8]) -> Self {
+        Self::new(payload)
+    }
+}
+
+/// Entries that were given an index: `first..end` in epoch `epoch`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Assigned {
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    epoch: u64,
+}
+
+/// How far a log has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Progress {
+    /// Entries.
+    pub entries: u64,
+    /// Changes among them.
+    pub changes: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Failure {
+    Full { void_from: u64, error: Arc<IoError> },
+    Poisoned(Arc<IoError>),
+    Closed,
+}
+
+impl Failure {
+    fn error(&self) -> AppendError {
+        match self {
+            Self::Full { void_from, error } => AppendError::DiskFull { void_from: *void_from, error: Arc::clone(error) },
+            Self::Poisoned(error) => AppendError::Poisoned(Arc::clone(error)),
+            Self::Closed => AppendError::ReadOnly,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` while a leader has it.
+    appender: Option<Box<Appender>>,
+    staged: Staged,
+    in_flight: Option<Arc<Staged>>,
+    spare: Option<Staged>,
+    lamport: u64,
+    /// Somebody stages a group that is larger than the buffer: nobody else appends meanwhile, and the
+    /// group's entries, from this index on, are not to be seen yet.
+    exclusive: Option<u64>,
+    /// Threads that wait for entries rather than for durability.
+    followers: usize,
+    /// Entries below are in the file.
+    written: u64,
+    /// Acknowledged.
+    durable: Progress,
+    failure: Option<Failure>,
+    /// Rises whenever indices that were handed out become void.
+    epoch: u64,
+    /// For each epoch that ended: the first void index.
+    voids: Vec<u64>,
+}
+
+/// What a leader is to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Job {
+    /// Hand what is staged to the operating system.
+    Write,
+    /// And make it durable.
+    Sync,
+    /// And record that in a synced checkpoint.
+    Checkpoint,
+    /// The same, as the last thing.
+    Close,
+}
+
+/// The shared state of all who append to one log.
+#[derive(Debug)]
+pub(crate) struct Core {
+    state: Mutex<State>,
+    changed: Condvar,
+    batch_len: usize,
+    staged_len_max: usize,
+    /// Called with the appender after each write, before anybody is woken: readers learn the new end.
+    on_written: OnWritten,
+}
+
+/// Tells readers of this process where the file ends now.
+pub(crate) struct OnWritten(pub(crate) Box<dyn Fn(&Appender) + Send + Sync>);
+
+impl std::fmt::Debug for OnWritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnWritten")
+    }
+}
+
+impl Core {
+    pub(crate) fn new(appender: Appender, batch_len: usize, staged_len_max: usize, on_written: OnWritten) -> Self {
+        let written = appender.state().entry_count();
+        let staged = Staged { first_index: written, ..Staged::default() };
+        let state = State {
+            staged,
+            in_flight: None,
+            spare: None,
+            lamport: appender.state().lamport,
+            exclusive: None,
+            followers: 0,
+            written,
+            durable: appender.acknowledged(),
+            failure: None,
+            epoch: 0,
+            voids: Vec::new(),
+            appender: Some(Box::new(appender)),
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), batch_len, staged_len_max, on_written }
+    }
+
+    /// Entries that can be seen: all that have an index, but for a large group that is being staged.
+    pub(crate) fn end_index(&self) -> u64 {
+        self.state.lock().visible_end()
+    }
+
+    /// Lamport clock of the last entry.
+    pub(crate) fn lamport(&self) -> u64 {
+        self.state.lock().lamport
+    }
+
+    /// What has been acknowledged.
+    pub(crate) fn durable(&self) -> Progress {
+        self.state.lock().durable
+    }
+
+    /// Whether only opening again helps.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        matches!(self.state.lock().failure, Some(Failure::Poisoned(_)))
+    }
+
+    /// Appends all of `changes` as one atomic group and returns their indices. `time` is the time of changes
+    /// that name none. `jump` is a Lamport clock that the last change makes the log jump to.
+    pub(crate) fn append(&self, changes: &[Change<'_>], time: Option<Timestamp>, jump: Option<u64>) -> Result<Assigned, AppendError> {
+        let mut state = self.ready(self.state.lock())?;
+        let count: usize = changes.iter().map(Change::part_count).sum();
+        if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX {
+            return Err(AppendError::LogFull);
+        }
+        let len: usize = changes.iter().map(|change| change.payload.len()).sum();
+        let first = state.staged.end_index();
+        let epoch = state.epoch;
+        if len > self.staged_len_max && count > 1 {
+            state.exclusive = Some(first);
+            let result = self.append_large(&mut state, changes, time);
+            state.exclusive = None;
+            self.changed.notify_all();
+            result?;
+        } else {
+            let start = state.staged.len();
+            for change in changes {
+                change_parts(change, time, |header, payload| state.stage(header, payload));
+            }
+            state.staged.join_from(start);
+            if let Some(lamport) = jump {
+                state.lamport = state.lamport.max(lamport);
+            }
+        }
+        let assigned = Assigned { first, end: state.staged.end_index(), epoch };
+        if state.followers > 0 {
+            self.changed.notify_all();
+        }
+        if state.staged.weight() >= self.batch_len && state.appender.is_some() {
+            self.lead(&mut state, Job::Write)?;
+        }
+        Ok(assigned)
+    }
+
+    /// Waits until something can be staged.
+    fn ready<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, AppendError> {
+        loop {
+            if let Some(failure) = &state.failure {
+                return Err(failure.error());
+            }
+            if state.exclusive.is_none() && state.staged.weight() < self.staged_len_max {
+                return Ok(state);
+            }
+            if state.exclusive.is_none() && state.appender.is_some() {
+                self.lead(&mut state, Job::Write)?;
+            } else {
+                self.changed.wait(&mut state);
+            }
+        }
+    }
+
+    /// Stages a group that does not fit into the buffer, piece by piece.
+    fn append_large(&self, state: &mut MutexGuard<'_, State>, changes: &[Change<'_>], time: Option<Timestamp>) -> Result<(), AppendError> {
+        let mut start = state.staged.len();
+        for change in changes {
+            let mut result = Ok(());
+            change_parts(change, time, |header, payload| {
+                if result.is_err() {
+                    return;
+                }
+                if state.staged.weight() + payload.len() > self.staged_len_max {
+                    state.staged.join_from(start);
+                    state.staged.open_group = true;
+                    result = self.drain(state);
+                    start = 0;
+                }
+                state.stage(header, payload);
+            });
+            result?;
+        }
+        state.staged.join_from(start);
+        // A group of one entry in this buffer that began in an earlier one needs no mark: nothing can split it.
+        Ok(())
+    }
+
+    /// Waits until the staging buffer is empty.
+    fn drain(&self, state: &mut MutexGuard<'_, State>) -> Result<(), AppendError> {
+        while !state.staged.is_empty() {
+            if let Some(failure) = &state.failure {
+                return Err(failure.error());
+            }
+            if state.appender.is_some() {
+                self.lead(state, Job::Write)?;
+            } else {
+                self.changed.wait(state);
+            }
+        }
+        state.failure.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
+    }
+
+    /// Makes everything durable that was appended before the call; says how far that is.
+    pub(crate) fn commit(&self) -> Result<Progress, AppendError> {
+        let state = self.state.lock();
+        let everything = Assigned { first: 0, end: state.staged.end_index(), epoch: state.epoch };
+        self.wait_durable(state, everything)
+    }
+
+    /// Waits until these entries are durable, syncing if nobody else does.
+    pub(crate) fn wait(&self, assigned: Assigned) -> Result<Progress, AppendError> {
+        self.wait_durable(self.state.lock(), assigned)
+    }
+
+    fn wait_durable(&self, mut state: MutexGuard<'_, State>, wanted: Assigned) -> Result<Progress, AppendError> {
+        loop {
+            if state.is_void(wanted) {
+                return Err(state.failure.as_ref().map_or(AppendError::Void, Failure::error));
+            }
+            if state.durable.entries >= wanted.end {
+                return Ok(state.durable);
+            }
+            if let Some(failure) = &state.failure {
+                return Err(failure.error());
+            }
+            if state.exclusive.is_some() || state.appender.is_none() {
+                // A large group is being staged: its end will be durable with ours.
+                self.changed.wait(&mut state);
+            } else {
+                self.lead(&mut state, Job::Sync)?;
+            }
+        }
+    }
+
+    /// Hands everything staged to the operating system, so that it can be read from the file.
+    pub(crate) fn flush(&self) -> Result<(), AppendError> {
+        self.exclusively(Job::Write)
+    }
+
+    /// Makes everything durable and records it in a synced checkpoint.
+    pub(crate) fn checkpoint(&self) -> Result<(), AppendError> {
+        self.exclusively(Job::Checkpoint)
+    }
+
+    /// As [`Core::checkpoint`]; nothing can be appended afterwards.
+    pub(crate) fn close(&self) -> Result<(), AppendError> {
+        let result = self.exclusively(Job::Close);
+        let mut state = self.state.lock();
+        if !matches!(state.failure, Some(Failure::Poisoned(_))) {
+            state.failure = Some(Failure::Closed);
+        }
+        self.changed.notify_all();
+        result
+    }
+
+    fn exclusively(&self, job: Job) -> Result<(), AppendError> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(failure) = &state.failure {
+                return Err(failure.error());
+            }
+            if state.exclusive.is_some() || state.appender.is_none() {
+                self.changed.wait(&mut state);
+            } else {
+                return self.lead(&mut state, job);
+            }
+        }
+    }
+
+    /// Goes on after the disk was full.
+    pub(crate) fn resume(&self) -> Result<(), AppendError> {
+        let mut state = self.state.lock();
+        match &state.failure {
+            None => Ok(()),
+            Some(Failure::Full { .. }) => {
+                state.failure = None;
+                Ok(())
+            }
+            Some(failure) => Err(failure.error()),
+        }
+    }
+
+    /// Gives the entry `index` to `read` if it is staged or being written.
+    pub(crate) fn staged_entry<R>(&self, index: u64, read: impl FnOnce(&EntryHeader, &[u8]) -> R) -> Option<R> {
+        let state = self.state.lock();
+        let found = state.staged.entry(index);
+        let found = found.or_else(|| state.in_flight.as_ref().and_then(|staged| staged.entry(index)));
+        found.map(|(header, payload)| read(&header, payload))
+    }
+
+    /// Waits until the log has an entry `index`, or until `timeout` has passed; says whether it has.
+    pub(crate) fn wait_for_entry(&self, index: u64, timeout: std::time::Duration) -> bool {
+        let mut state = self.state.lock();
+        state.followers += 1;
+        let waits = |state: &mut State| state.visible_end() <= index && state.failure.is_none();
+        self.changed.wait_while_for(&mut state, waits, timeout);
+        state.followers -= 1;
+        state.visible_end() > index
+    }
+
+    /// Runs `work` with the appender and nothing staged, while nobody else writes.
+    ///
+    /// If `work` fails, the log is taken back to where it was before.
+    pub(crate) fn with_appender<R, E: From<AppendError>>(&self, work: impl FnOnce(&mut Appender) -> Result<R, E>) -> Result<R, E> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(failure) = &state.failure {
+                return Err(failure.error().into());
+            }
+            if state.exclusive.is_some() || state.appender.is_none() {
+                self.changed.wait(&mut state);
+            } else if !state.staged.is_empty() {
+                self.lead(&mut state, Job::Write)?;
+            } else {
+                break;
+            }
+        }
+        // Nobody stages while the index of the next entry may change.
+        state.exclusive = Some(state.staged.end_index());
+        let appender = state.appender.take().expect("seen above");
+        let (appender, outcome) = MutexGuard::unlocked(&mut state, || {
+            let mut lease = Lease { core: self, appender: Some(appender) };
+            let appender = lease.appender.as_mut().expect("just lent");
+            let mark = appender.state().clone();
+            let outcome = work(appender);
+            let undone = if outcome.is_err() { appender.roll_back(mark) } else { Ok(()) };
+            (self.on_written.0)(appender);
+            (lease.take(), (outcome, undone))
+        });
+        state.exclusive = None;
+        let end = appender.state().entry_count();
+        state.staged.reset(end);
+        state.written = end;
+        state.lamport = appender.state().lamport;
+        state.durable = appender.acknowledged();
+        state.appender = Some(appender);
+        let (outcome, undone) = outcome;
+        if let Err(error) = undone {
+            state.poison(error);
+        }
+        self.changed.notify_all();
+        outcome
+    }
+
+    /// Does `job` as the leader. The lock is released while it runs.
+    fn lead(&self, state: &mut MutexGuard<'_, State>, job: Job) -> Result<(), AppendError> {
+        let appender = state.appender.take().expect("only who sees the appender leads");
+        let end = state.staged.end_index();
+        let mut next = state.spare.take().unwrap_or_default();
+        next.reset(end);
+        let staged = Arc::new(std::mem::replace(&mut state.staged, next));
+        state.in_flight = Some(Arc::clone(&staged));
+
+        // The lease lives where the lock is not held: if the leader panics, it takes the lock to poison the log.
+        let (appender, outcome) = MutexGuard::unlocked(state, || {
+            let mut lease = Lease { core: self, appender: Some(appender) };
+            let outcome = lease.run(&staged, job);
+            (lease.take(), outcome)
+        });
+
+        state.in_flight = None;
+        if let Some(mut spare) = Arc::into_inner(staged) {
+            spare.reset(0);
+            state.spare = Some(spare);
+        }
+        state.written = appender.state().entry_count();
+        let result = match outcome {
+            Ok(durable) => {
+                state.durable = durable.unwrap_or(state.durable);
+                Ok(())
+            }
+            Err(WriteFailure::Full(error)) => Err(state.void(&appender, error)),
+            Err(WriteFailure::Fatal(error)) => Err(state.poison(error)),
+        };
+        state.appender = Some(appender);
+        self.changed.notify_all();
+        result
+    }
+}
+
+/// The appender in the hands of a leader. If it is dropped with it, the leader has panicked.
+struct Lease<'a> {
+    core: &'a Core,
+    appender: Option<Box<Appender>>,
+}
+
+impl Lease<'_> {
+    /// Gives the appender back.
+    fn take(mut self) -> Box<Appender> {
+        self.appender.take().expect("only this takes it")
+    }
+
+    /// Runs without the lock. Returns what is durable afterwards, if that changed.
+    fn run(&mut self, staged: &Staged, job: Job) -> Result<Option<Progress>, WriteFailure> {
+        let appender = self.appender.as_mut().expect("the leader has it");
+        if !staged.is_empty() {
+            appender.write(staged)?;
+        }
+        (self.core.on_written.0)(appender);
+        let fatal = WriteFailure::Fatal;
+        match job {
+            Job::Write if appender.wants_sync() => appender.sync_now().map_err(fatal)?,
+            Job::Write => return Ok(None),
+            Job::Sync => appender.sync().map_err(fatal)?,
+            Job::Checkpoint => appender.checkpoint(false).map_err(fatal)?,
+            Job::Close => appender.checkpoint(true).map_err(fatal)?,
+        }
+        Ok(Some(appender.acknowledged()))
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.appender.is_none() {
+            return;
+        }
+        let error = std::io::Error::other("a thread panicked while it wrote");
+        let mut state = self.core.state.lock();
+        state.poison(IoError::new(std::path::Path::new("log"), "write", error));
+        self.core.changed.notify_all();
+    }
+}
+
+impl State {
+    fn visible_end(&self) -> u64 {
+        self.exclusive.unwrap_or_else(|| self.staged.end_index())
+    }
+
+    /// Whether one of these entries was lost to a full disk since it got its index.
+    fn is_void(&self, entries: Assigned) -> bool {
+        let ended = usize::try_from(entries.epoch).ok().and_then(|epoch| self.voids.get(epoch..));
+        ended.is_none_or(|voids| voids.iter().any(|&void_from| void_from < entries.end))
+    }
+
+    fn stage(&mut self, header: EntryHeader, payload: &[u8]) {
+        self.lamport += 1;
+        self.staged.push(EntryHeader { lamport: self.lamport, ..header }, payload);
+    }
+
+    /// The disk is full: what is not written is void.
+    fn void(&mut self, appender: &Appender, error: IoError) -> AppendError {
+        let void_from = appender.state().entry_count();
+        self.staged.reset(void_from);
+        self.lamport = appender.state().lamport;
+        self.epoch += 1;
+        self.voids.push(void_from);
+        let failure = Failure::Full { void_from, error: Arc::new(error) };
+        let error = failure.error();
+        self.failure = Some(failure);
+        error
+    }
+
+    fn poison(&mut self, error: IoError) -> AppendError {
+        let failure = Failure::Poisoned(Arc::new(error));
+        let error = failure.error();
+        self.failure = Some(failure);
+        error
+    }
+}
+
+/// The entries of a change: one, or contiguous parts (E-5). The Lamport clock is filled in later.
+fn change_parts(change: &Change<'_>, time: Option<Timestamp>, mut stage: impl FnMut(EntryHeader, &[u8])) {
+    let count = change.part_count();
+    let timestamp = match change.timestamp {
+        Stamp::Default => time,
+        Stamp::At(timestamp) => timestamp,
+    };
+    for number in 0..count {
+        let start = number * ENTRY_PAYLOAD_LEN_MAX as usize;
+        let end = change.payload.len().min(start + ENTRY_PAYLOAD_LEN_MAX as usize);
+        let payload = &change.payload[start..end];
+        let header = EntryHeader {
+            lamport: 0,
+            timestamp,
+            payload_len: u32::try_from(payload.len()).expect("a part is within its limit"),
+            stream: change.stream,
+            kind: change.kind,
+            part: Part::of(number, count),
+        };
+        stage(header, payload);
+    }
+}

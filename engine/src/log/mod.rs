@@ -1,0 +1,55 @@
+//! One log: its segment file, written by one appender, read by many.
+//!
+//! - `head`, `checkpoint`: the fixed part of the file, pure;
+//! - `frames`, `replay`: walking frames, and what their batches do to the log's state;
+//! - `recover`: what is behind the last checkpoint, torn or rotten;
+//! - `stage`, `commit`, `appender`: from many threads to one file, durably;
+//! - `read`, `scan`, `tree`: entries, ranges of them, and proofs;
+//! - `lock`: one writer, and what it tells other processes.
+
+mod appender;
+mod cache;
+mod checkpoint;
+mod commit;
+mod declare;
+mod entry;
+mod frames;
+mod head;
+mod lock;
+mod open;
+mod read;
+mod recover;
+mod replay;
+mod scan;
+mod segment;
+mod stage;
+mod tree;
+
+pub use self::{
+    appender::Durability,
+    commit::{AppendError, Change, Progress},
+    entry::Entry,
+    frames::FrameFault,
+    head::{HEAD_LEN, HeadError, Predecessor, SegmentHeader, UNIT_LEN, UnitState},
+    read::ReadError,
+    recover::Verdict,
+    replay::ReplayError,
+    scan::{Direction, Scan},
+    segment::SegmentError,
+};
+pub(crate) use self::{
+    appender::{Appender, BatchRefused},
+    cache::BatchCache,
+    checkpoint::{LogState, Slot},
+    commit::{Assigned, Core},
+    frames::{FrameReader, READ_AHEAD_LONG, follows},
+    lock::{Publisher, Writer, lock_for_writing, look_for_writer},
+    open::{OpenLog, WriterOptions},
+    read::Log,
+    recover::{Recovery, recover},
+    replay::Replay,
+    segment::Segment,
+};
+
+#[cfg(test)]
+mod tests;

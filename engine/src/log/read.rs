@@ -1,0 +1,357 @@
+//! Reading one log: by index, lazily, every byte checked before it is used.
+
+use std::{path::PathBuf, sync::Arc};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    batch::{Batch, Decoder},
+    bytes::{ClientId, LogId, LogKeys},
+    error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
+    frame::{FrameHeader, FrameKind},
+    index::{Index, IndexError},
+    io::{Disk, DiskFile},
+    log::{
+        cache::BatchCache,
+        checkpoint::LogState,
+        commit::{AppendError, Core},
+        entry::{Entry, Payload},
+        frames::{FrameFault, FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT},
+        head::SegmentHeader,
+        replay::{Replay, decode_for},
+    },
+    merkle::SaltTree,
+};
+
+/// A lookup walks frames behind the index up to this far; farther, the index is read up first.
+const UNINDEXED_LEN_MAX: u64 = 1 << 20;
+
+/// Why entries cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Acknowledged bytes are damaged. Entries outside of the range that is named can be read.
+    #[error(transparent)]
+    Corrupt(#[from] Corruption),
+    /// The log has no such entry, or not so many.
+    #[error("the log {log} has {entry_count} entries, there is no {index}")]
+    OutOfRange {
+        /// The log.
+        log: LogId,
+        /// What was asked for.
+        index: u64,
+        /// What there is.
+        entry_count: u64,
+    },
+    /// Written by a later version of this library.
+    #[error("{}: frame of a kind that this version does not know at byte {offset}", .path.display())]
+    UnknownKind {
+        /// The segment file.
+        path: PathBuf,
+        /// Offset of the frame.
+        offset: u64,
+    },
+    /// What was appended could not be handed to the operating system.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A cursor of another workspace, or a log that this workspace does not have.
+    #[error("this workspace has no log {0}")]
+    UnknownLog(LogId),
+    /// No client has this id here.
+    #[error("this workspace has no log of client {0}")]
+    UnknownClient(ClientId),
+}
+
+/// Where reading ends at the moment.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// End of the last frame that may be read.
+    pub(crate) end_offset: u64,
+    /// Entries up to there.
+    pub(crate) entry_count: u64,
+    /// The state there; before the damage, if there is any.
+    pub(crate) state: LogState,
+    /// Acknowledged bytes that are wrong or gone.
+    pub(crate) damage: Option<Corruption>,
+}
+
+/// A log that is open.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) header: SegmentHeader,
+    pub(crate) keys: LogKeys,
+    pub(crate) salts: SaltTree,
+    pub(crate) index: Arc<Index>,
+    /// Held by whoever feeds the index.
+    pub(crate) feed: Arc<Mutex<()>>,
+    pub(crate) view: Arc<RwLock<View>>,
+    pub(crate) cache: Arc<BatchCache>,
+    /// How this process writes to the log, if it does.
+    pub(crate) core: std::sync::OnceLock<Core>,
+    /// Whether the index may be written.
+    pub(crate) keeps_index: bool,
+}
+
+impl Log {
+    pub(crate) fn id(&self) -> LogId {
+        self.header.log
+    }
+
+    pub(crate) fn client(&self) -> ClientId {
+        self.header.client
+    }
+
+    /// Entries that can be read, staged ones included.
+    pub(crate) fn entry_count(&self) -> u64 {
+        let written = self.view.read().entry_count;
+        self.core.get().map_or(written, |core| core.end_index().max(written))
+    }
+
+    pub(crate) fn frame_reader(&self, limit: u64, read_ahead: usize) -> FrameReader {
+        FrameReader::new(Arc::clone(&self.file), self.header.frames(), limit, read_ahead)
+    }
+
+    pub(crate) fn out_of_range(&self, index: u64) -> ReadError {
+        ReadError::OutOfRange { log: self.id(), index, entry_count: self.entry_count() }
+    }
+
+    pub(crate) fn corruption(&self, offset: u64, lost: LostEntries, cause: impl Into<Cause>) -> ReadError {
+        ReadError::Corrupt(Corruption { path: self.path.clone(), offset, lost, cause: cause.into() })
+    }
+
+    /// The entry `index` as it stands in the log: a part, if its change was split.
+    pub(crate) fn entry(&self, index: u64) -> Result<Entry, ReadError> {
+        loop {
+            if index < self.view.read().entry_count {
+                let batch = self.batch_with(index)?;
+                let position = position_in(&batch, index);
+                return Ok(self.entry_of(&batch, position));
+            }
+            if let Some(entry) = self.core.get().and_then(|core| self.staged_entry(core, index)) {
+                return Ok(entry);
+            }
+            // What was being written when the view was looked at may be in the file by now.
+            if index >= self.view.read().entry_count {
+                return Err(self.out_of_range(index));
+            }
+        }
+    }
+
+    fn staged_entry(&self, core: &Core, index: u64) -> Option<Entry> {
+        if index >= core.end_index() {
+            return None;
+        }
+        core.staged_entry(index, |header, payload| Entry {
+            log: self.id(),
+            client: self.client(),
+            index,
+            part_count: 1,
+            header: *header,
+            payload: Payload::Owned(payload.into()),
+        })
+    }
+
+    pub(crate) fn entry_of(&self, batch: &Arc<Batch>, position: usize) -> Entry {
+        Entry {
+            log: self.id(),
+            client: self.client(),
+            index: batch.first_index() + position as u64,
+            part_count: 1,
+            header: batch.entry_header(position),
+            payload: Payload::InBatch(Arc::clone(batch), position),
+        }
+    }
+
+    /// The decoded batch that holds entry `index`, which is in the file.
+    pub(crate) fn batch_with(&self, index: u64) -> Result<Arc<Batch>, ReadError> {
+        if let Some(batch) = self.cache.find(self.id(), index) {
+            return Ok(batch);
+        }
+        let (mut reader, frame) = self.frame_with(index)?;
+        let batch = Arc::new(self.decode(&mut reader, &frame, &mut Decoder::new())?);
+        self.cache.insert(self.id(), &batch);
+        Ok(batch)
+    }
+
+    /// Reads and decodes the batch of a frame whose header is known.
+    pub(crate) fn decode(&self, reader: &mut FrameReader, frame: &FrameHeader, decoder: &mut Decoder) -> Result<Batch, ReadError> {
+        let lost = LostEntries::from(frame.first_index..frame.end_index());
+        let payload = reader.payload(frame).context(&self.path, "read")?;
+        let payload = payload.map_err(|fault| self.corruption(frame.offset, lost, fault))?;
+        decode_for(self.id(), frame, decoder, payload).map_err(|error| self.corruption(frame.offset, lost, error))
+    }
+
+    /// The header of the frame that holds entry `index`, and a reader that is there.
+    pub(crate) fn frame_with(&self, index: u64) -> Result<(FrameReader, FrameHeader), ReadError> {
+        let limit = self.view.read().end_offset;
+        let mut reader = self.frame_reader(limit, READ_AHEAD_SHORT);
+        let mut at = self.offset_near(index)?;
+        let mut reached = None;
+        loop {
+            match self.next_frame(&mut reader, at, reached)? {
+                Step::Frame(frame) if frame.end_index() > index && frame.kind == FrameKind::BATCH => {
+                    if frame.first_index > index {
+                        let lost = LostEntries { first: reached.unwrap_or(index), end: Some(frame.first_index) };
+                        return Err(self.corruption(at, lost, FrameFault::OutOfSequence("entries are missing before this frame")));
+                    }
+                    return Ok((reader, frame));
+                }
+                Step::Frame(frame) => {
+                    at = frame.offset + frame.len(self.header.align_log2);
+                    reached = Some(frame.end_index());
+                }
+                Step::Damage(error, Some(next)) if next.first_index <= index => {
+                    drop(error);
+                    at = next.offset;
+                    reached = None;
+                }
+                Step::Damage(error, _) => return Err(error),
+                Step::End => return Err(self.out_of_range(index)),
+            }
+        }
+    }
+
+    /// An offset of a frame at or before the one that holds entry `index`.
+    pub(crate) fn offset_near(&self, index: u64) -> Result<u64, ReadError> {
+        let view_end = self.view.read().end_offset;
+        let behind = |log: &Self| view_end.saturating_sub(log.index.position().end_offset);
+        if index >= self.index.position().end_index && behind(self) > UNINDEXED_LEN_MAX {
+            self.read_up_index()?;
+        }
+        self.with_index(|index_runs| index_runs.locate(index)).map(|span| match span {
+            Some(span) => span.offset,
+            None => self.index.position().end_offset,
+        })
+    }
+
+    /// What is at `offset`, where a frame should start. `reached` is how many entries come before it, if
+    /// that is known.
+    pub(crate) fn next_frame(&self, reader: &mut FrameReader, offset: u64, reached: Option<u64>) -> Result<Step, ReadError> {
+        if offset >= reader.limit() {
+            return Ok(Step::End);
+        }
+        let fault = match reader.header(offset).context(&self.path, "read")? {
+            Ok(frame) if frame.kind != FrameKind::BATCH && frame.critical => {
+                return Err(ReadError::UnknownKind { path: self.path.clone(), offset });
+            }
+            Ok(frame) if reached.is_none_or(|reached| reached == frame.first_index) => return Ok(Step::Frame(frame)),
+            Ok(_) => FrameFault::OutOfSequence("the frame's entries do not continue those before it"),
+            Err(fault) => fault,
+        };
+        let next = self.resync(reader, offset + 1, reached)?;
+        let lost = LostEntries { first: reached.unwrap_or(0), end: next.map(|frame| frame.first_index) };
+        Ok(Step::Damage(self.corruption(offset, lost, fault), next))
+    }
+
+    fn resync(&self, reader: &mut FrameReader, from: u64, reached: Option<u64>) -> Result<Option<FrameHeader>, ReadError> {
+        let mut offset = from;
+        while let Some(frame) = reader.find(offset).context(&self.path, "read")? {
+            if frame.first_index >= reached.unwrap_or(0) {
+                return Ok(Some(frame));
+            }
+            offset = frame.offset + 1;
+        }
+        Ok(None)
+    }
+
+    /// Asks the index; where one of its files is damaged, drops it all and asks again.
+    pub(crate) fn with_index<R>(&self, ask: impl Fn(&Index) -> Result<R, IndexError>) -> Result<R, ReadError> {
+        match ask(&self.index) {
+            Err(IndexError::Damaged { .. }) => {
+                let feeding = self.feed.lock();
+                self.index.clear().map_err(|error| self.index_error(error))?;
+                drop(feeding);
+                self.read_up_index()?;
+                ask(&self.index).map_err(|error| self.index_error(error))
+            }
+            result => result.map_err(|error| self.index_error(error)),
+        }
+    }
+
+    pub(crate) fn index_error(&self, error: IndexError) -> ReadError {
+        let source = match error {
+            IndexError::Io(source) => source,
+            damaged @ IndexError::Damaged { .. } => std::io::Error::other(damaged),
+        };
+        ReadError::Io(IoError::new(&self.path, "read the index of", source))
+    }
+
+    /// Feeds the index with what it does not cover yet, up to the end of the log or to the first damage.
+    ///
+    /// Cost: decodes and hashes that part of the log.
+    pub(crate) fn read_up_index(&self) -> Result<(), ReadError> {
+        self.read_up_index_with(&mut |_, _| true)
+    }
+
+    /// The same, telling how many bytes of how many are done; stops when told `false`.
+    pub(crate) fn read_up_index_with(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<(), ReadError> {
+        let _feeding = self.feed.lock();
+        let limit = self.view.read().end_offset;
+        let state = self.state_at_index_end()?;
+        let mut offset = state.end_offset;
+        let mut reader = self.frame_reader(limit, READ_AHEAD_LONG);
+        let mut replay = Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
+        while let Step::Frame(frame) = self.next_frame(&mut reader, offset, Some(replay.state().entry_count()))? {
+            if frame.kind == FrameKind::BATCH {
+                let Ok(payload) = reader.payload(&frame).context(&self.path, "read")? else { break };
+                let Ok(applied) = replay.apply(&frame, payload) else { break };
+                self.index.push(&applied.summary);
+            } else {
+                self.index.push(&replay.skip(&frame));
+            }
+            offset = replay.state().end_offset;
+            if self.keeps_index && self.index.unpersisted_len() > UNINDEXED_LEN_MAX as usize {
+                // A cache that cannot be written is left as it is.
+                let _ = self.index.persist(self.durable_len());
+            }
+            if !progress(offset, limit) {
+                break;
+            }
+        }
+        if self.keeps_index {
+            let _ = self.index.persist(self.durable_len());
+        }
+        Ok(())
+    }
+
+    /// Offset below which the file is known to be durable.
+    fn durable_len(&self) -> u64 {
+        self.view.read().state.end_offset.min(self.durable.load(std::sync::atomic::Ordering::Acquire))
+    }
+
+    /// The state of the log where the index ends, as far as replaying needs it.
+    fn state_at_index_end(&self) -> Result<LogState, ReadError> {
+        let position = self.index.position();
+        let mut state = LogState::empty(self.header.link_seed());
+        state.end_offset = position.end_offset;
+        state.change_count = position.change_count;
+        state.time_max = position.time_max;
+        state.stream_count = self.with_index(Index::declaration_count)?;
+        if let Some(last) = position.end_index.checked_sub(1) {
+            state.lamport = self.entry(last)?.lamport();
+            state.peaks = self.peaks_at(position.end_index)?;
+        }
+        Ok(state)
+    }
+}
+
+/// What stands where a frame should start.
+pub(crate) enum Step {
+    /// A frame; its payload is not checked yet.
+    Frame(FrameHeader),
+    /// Something else; and the next valid frame.
+    Damage(ReadError, Option<FrameHeader>),
+    /// The end of what can be read.
+    End,
+}
+
+/// The position of entry `index` in the batch that holds it.
+pub(crate) fn position_in(batch: &Batch, index: u64) -> usize {
+    usize::try_from(index - batch.first_index()).expect("a batch is smaller than memory")
+}

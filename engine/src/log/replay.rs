@@ -1,0 +1,252 @@
+//! Replaying batches: from frames to the state of a log, every entry hashed.
+//!
+//! Recovery, the index, imports and the deep check all learn what a batch does to a log in this one
+//! place.
+
+use crate::{
+    batch::{Batch, BatchError, Decoder},
+    bytes::{Hash, LogId, LogKeys, StreamId, Timestamp},
+    entry::{Kind, STREAM_COUNT_MAX},
+    frame::FrameHeader,
+    index::{Declaration, FrameSummary},
+    log::checkpoint::LogState,
+    merkle::{SaltCursor, SaltTree},
+};
+
+/// Lowest level of the subtrees that the index keeps.
+const INDEX_LEVEL_MIN: u32 = 6;
+
+/// Why a batch does not continue its log, though its frame is sound.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The batch is malformed.
+    #[error("malformed batch: {0}")]
+    Batch(#[from] BatchError),
+    /// The batch is one of another log.
+    #[error("batch of another log ({0})")]
+    OtherLog(LogId),
+    /// The batch header and the frame header do not agree (F-7).
+    #[error("the batch holds other entries than its frame says")]
+    Range,
+    /// A Lamport clock does not rise (B-6, E-8).
+    #[error("the Lamport clock does not rise at entry {0}")]
+    Lamport(u64),
+    /// An entry names a stream that is not declared, or declares one wrongly (E-4).
+    #[error("entry {0} names or declares a stream out of order")]
+    Stream(u64),
+    /// The salt of an entry was erased, its payload is there.
+    #[error("entry {0} has a payload but no salt")]
+    Salt(u64),
+    /// The entries do not lead to the root that the batch names.
+    #[error("wrong root: the batch says {expected}, its entries give {found}")]
+    Root {
+        /// What the batch says.
+        expected: Hash,
+        /// What the entries give.
+        found: Hash,
+    },
+}
+
+/// What one batch does to the index.
+#[derive(Debug, Default)]
+pub(crate) struct Effect {
+    pub(crate) change_count: u32,
+    pub(crate) payload_bytes: u64,
+    pub(crate) time_max: Option<Timestamp>,
+    /// Distinct, ascending.
+    pub(crate) streams: Vec<StreamId>,
+    pub(crate) declarations: Vec<Declaration>,
+    pub(crate) nodes: Vec<(u32, u64, Hash)>,
+}
+
+impl Effect {
+    fn clear(&mut self) {
+        self.change_count = 0;
+        self.payload_bytes = 0;
+        self.time_max = None;
+        self.streams.clear();
+        self.declarations.clear();
+        self.nodes.clear();
+    }
+
+    pub(crate) fn summary<'a>(&'a self, frame: &FrameHeader, end_offset: u64, root: Hash) -> FrameSummary<'a> {
+        FrameSummary {
+            offset: frame.offset,
+            end_offset,
+            first_index: frame.first_index,
+            entry_count: frame.entry_count,
+            change_count: self.change_count,
+            time_max: self.time_max,
+            streams: &self.streams,
+            declarations: &self.declarations,
+            nodes: &self.nodes,
+            root,
+        }
+    }
+}
+
+/// Hashes entries into a log's tree, one batch after the other.
+#[derive(Debug)]
+pub(crate) struct Hasher {
+    keys: LogKeys,
+    salts: SaltTree,
+    cursor: SaltCursor,
+}
+
+impl Hasher {
+    pub(crate) fn new(log: LogId, salts: SaltTree) -> Self {
+        Self { keys: LogKeys::new(log), salts, cursor: SaltCursor::new() }
+    }
+
+    pub(crate) fn keys(&self) -> &LogKeys {
+        &self.keys
+    }
+
+    /// The leaf of the entry `index`; `None` if its salt is erased.
+    pub(crate) fn leaf(&mut self, index: u64, header: &crate::entry::EntryHeader, payload: &[u8]) -> Option<Hash> {
+        let salt = self.cursor.salt(&self.salts, index)?;
+        let payload_hash = self.keys.payload_hash(&salt, payload);
+        Some(self.keys.leaf(&header.encode(), &payload_hash))
+    }
+
+    /// Appends the entries to `state`, and says in `effect` what they mean to the index.
+    ///
+    /// Only what hashing needs is changed in `state`; offsets and links are the caller's.
+    pub(crate) fn append<'a>(
+        &mut self,
+        state: &mut LogState,
+        entries: impl Iterator<Item = (crate::entry::EntryHeader, &'a [u8])>,
+        effect: &mut Effect,
+    ) -> Result<(), ReplayError> {
+        effect.clear();
+        let mut last_stream = None;
+        for (header, payload) in entries {
+            let index = state.entry_count();
+            if header.lamport <= state.lamport {
+                return Err(ReplayError::Lamport(index));
+            }
+            state.lamport = header.lamport;
+            effect.change_count += u32::from(header.begins_change());
+            effect.payload_bytes += u64::from(header.payload_len);
+            effect.time_max = effect.time_max.max(header.timestamp);
+            if header.kind == Kind::STREAM {
+                state.stream_count += 1;
+                let declaration = Declaration::decode(header.stream, index, payload).ok_or(ReplayError::Stream(index))?;
+                if header.stream.0 != state.stream_count || state.stream_count > STREAM_COUNT_MAX {
+                    return Err(ReplayError::Stream(index));
+                }
+                effect.declarations.push(declaration);
+            }
+            if header.stream.0 > state.stream_count {
+                return Err(ReplayError::Stream(index));
+            }
+            if last_stream != Some(header.stream) {
+                effect.streams.push(header.stream);
+                last_stream = Some(header.stream);
+            }
+            let leaf = self.leaf(index, &header, payload).ok_or(ReplayError::Salt(index))?;
+            state.peaks.push(&self.keys, leaf, |level, position, node| {
+                if level >= INDEX_LEVEL_MIN {
+                    effect.nodes.push((level, position, *node));
+                }
+            });
+        }
+        effect.streams.sort_unstable();
+        effect.streams.dedup();
+        state.change_count += u64::from(effect.change_count);
+        state.payload_bytes += effect.payload_bytes;
+        state.time_max = state.time_max.max(effect.time_max);
+        Ok(())
+    }
+}
+
+/// Applies frames to a state.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    log: LogId,
+    align_log2: u8,
+    hasher: Hasher,
+    decoder: Decoder,
+    state: LogState,
+    effect: Effect,
+}
+
+impl Replay {
+    pub(crate) fn new(log: LogId, salts: SaltTree, align_log2: u8, state: LogState) -> Self {
+        Self {
+            log,
+            align_log2,
+            hasher: Hasher::new(log, salts),
+            decoder: Decoder::new(),
+            state,
+            effect: Effect::default(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> &LogState {
+        &self.state
+    }
+
+    pub(crate) fn set_state(&mut self, state: LogState) {
+        self.state = state;
+    }
+
+    pub(crate) fn into_parts(self) -> (LogState, Hasher) {
+        (self.state, self.hasher)
+    }
+
+    /// Decodes the batch of a frame that follows the state, checks all of it, and moves the state
+    /// behind the frame. After an error the state is unchanged.
+    pub(crate) fn apply(&mut self, frame: &FrameHeader, payload: &[u8]) -> Result<Applied<'_>, ReplayError> {
+        let batch = decode_for(self.log, frame, &mut self.decoder, payload)?;
+        let before = self.state.clone();
+        match self.hash(&batch) {
+            Ok(root) => {
+                self.state.end_offset = frame.offset + frame.len(self.align_log2);
+                self.state.frame_count += 1;
+                self.state.link = frame.header_crc;
+                Ok(Applied { summary: self.effect.summary(frame, self.state.end_offset, root), batch })
+            }
+            Err(error) => {
+                self.state = before;
+                Err(error)
+            }
+        }
+    }
+
+    fn hash(&mut self, batch: &Batch) -> Result<Hash, ReplayError> {
+        self.hasher.append(&mut self.state, batch.entries(), &mut self.effect)?;
+        let found = self.state.peaks.root(self.hasher.keys());
+        let expected = batch.header().root;
+        if found == expected { Ok(found) } else { Err(ReplayError::Root { expected, found }) }
+    }
+
+    /// Moves the state over a frame that holds no entries.
+    pub(crate) fn skip(&mut self, frame: &FrameHeader) -> FrameSummary<'_> {
+        self.state.end_offset = frame.offset + frame.len(self.align_log2);
+        self.state.frame_count += 1;
+        self.state.link = frame.header_crc;
+        self.effect.clear();
+        let root = self.state.peaks.root(self.hasher.keys());
+        self.effect.summary(frame, self.state.end_offset, root)
+    }
+}
+
+/// A batch that was applied.
+pub(crate) struct Applied<'a> {
+    pub(crate) summary: FrameSummary<'a>,
+    pub(crate) batch: Batch,
+}
+
+/// Decodes the batch of a frame and checks that they agree (F-7).
+pub(crate) fn decode_for(log: LogId, frame: &FrameHeader, decoder: &mut Decoder, payload: &[u8]) -> Result<Batch, ReplayError> {
+    let batch = decoder.decode(payload)?;
+    if batch.header().log != log {
+        return Err(ReplayError::OtherLog(batch.header().log));
+    }
+    if batch.first_index() != frame.first_index || batch.header().entry_count != frame.entry_count {
+        return Err(ReplayError::Range);
+    }
+    Ok(batch)
+}

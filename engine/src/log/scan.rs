@@ -1,0 +1,348 @@
+//! Ranges of a log, lazily: forward or backward, all of it or one stream.
+//!
+//! A scan walks *stretches* of the file: all frames of the range, or the spans that the index names for a
+//! stream and then what the index does not cover yet. It holds one decoded batch and a window of
+//! read-ahead, however long the range is. What is damaged is given as an error, once, and the scan goes
+//! on behind it.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+
+use crate::{
+    batch::{Batch, Decoder},
+    bytes::StreamId,
+    error::LostEntries,
+    frame::{FrameHeader, FrameKind},
+    index::Spans,
+    log::{
+        entry::{Entry, Payload},
+        frames::{FrameFault, FrameReader},
+        read::{Log, ReadError, Step, position_in},
+    },
+};
+
+pub use crate::index::Direction;
+
+/// Entries of one log, lazily. Changes in several parts are joined and given whole.
+///
+/// An iterator of `Result<Entry, ReadError>`. After [`ReadError::Corrupt`] it goes on with what is behind
+/// the damage; after any other error it ends.
+#[derive(Debug)]
+pub struct Scan {
+    log: Arc<Log>,
+    direction: Direction,
+    stream: Option<StreamId>,
+    /// What is left, in entries.
+    rest: Range<u64>,
+    /// Where the part of the range ends that was in the file when the scan began.
+    file_end: u64,
+    walk: Walk,
+    batch: Option<Arc<Batch>>,
+    failed: bool,
+}
+
+/// From which place to which a scan goes through the file.
+#[derive(Debug)]
+struct Walk {
+    reader: FrameReader,
+    decoder: Decoder,
+    /// Spans of a stream, or all spans when going backward.
+    spans: Option<Spans>,
+    /// Offsets that the index does not cover.
+    unindexed: Option<Range<u64>>,
+    /// Offsets left of the present stretch, going forward.
+    stretch: Range<u64>,
+    /// Entries before `stretch`, if known.
+    reached: Option<u64>,
+    /// Frames left of the present stretch, going backward.
+    frames: Vec<FrameHeader>,
+    /// Damage met while listing them.
+    damage: VecDeque<ReadError>,
+}
+
+impl Scan {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        range: Range<u64>,
+        stream: Option<StreamId>,
+        direction: Direction,
+        read_ahead: usize,
+    ) -> Result<Self, ReadError> {
+        let view = log.view.read().clone();
+        let count = log.entry_count();
+        let mut rest = range.start.min(count)..range.end.min(count);
+        // A change that begins in the range is given whole.
+        while rest.start < rest.end && rest.end < count {
+            match log.entry(rest.end - 1) {
+                Ok(entry) if !entry.header().part.is_last() => rest.end += 1,
+                _ => break,
+            }
+        }
+        let indexed = log.index.position();
+        if (stream.is_some() || direction == Direction::Backward) && indexed.end_index < rest.end.min(view.entry_count) {
+            log.read_up_index()?;
+        }
+        let indexed = log.index.position();
+        let tail = indexed.end_offset..view.end_offset;
+        let (spans, unindexed, stretch) = match (stream, direction) {
+            (None, Direction::Forward) => (None, None, log.offset_near(rest.start)?..view.end_offset),
+            (None, Direction::Backward) => (Some(log.index.spans(rest.end.saturating_sub(1), direction)), Some(tail), 0..0),
+            (Some(stream), Direction::Forward) => {
+                (Some(log.index.spans_of_stream(stream, rest.start, direction)), Some(tail), 0..0)
+            }
+            (Some(stream), Direction::Backward) => {
+                let from = rest.end.saturating_sub(1);
+                (Some(log.index.spans_of_stream(stream, from, direction)), Some(tail), 0..0)
+            }
+        };
+        let walk = Walk {
+            reader: log.frame_reader(view.end_offset, read_ahead),
+            decoder: Decoder::new(),
+            spans,
+            unindexed,
+            stretch,
+            reached: None,
+            frames: Vec::new(),
+            damage: VecDeque::new(),
+        };
+        Ok(Self { file_end: view.entry_count, log, direction, stream, rest, walk, batch: None, failed: false })
+    }
+
+    /// Makes the scan end without reading on.
+    fn stop(&mut self) {
+        self.failed = true;
+    }
+
+    /// The next entry as it stands in the log, parts apart.
+    fn next_part(&mut self) -> Option<Result<Entry, ReadError>> {
+        while !self.rest.is_empty() {
+            let index = match self.direction {
+                Direction::Forward => self.rest.start,
+                Direction::Backward => self.rest.end - 1,
+            };
+            if index >= self.file_end {
+                self.step_over(index..index + 1);
+                match self.log.entry(index) {
+                    Ok(entry) if self.wants(entry.stream()) => return Some(Ok(entry)),
+                    Ok(_) => continue,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            if let Some(batch) = self.batch.take_if(|batch| !batch.indices().contains(&index)) {
+                drop(batch);
+            }
+            if let Some(batch) = &self.batch {
+                let entry = self.log.entry_of(batch, position_in(batch, index));
+                self.step_over(index..index + 1);
+                if self.wants(entry.stream()) {
+                    return Some(Ok(entry));
+                }
+                continue;
+            }
+            match self.next_batch() {
+                Ok(Some(batch)) => self.enter(batch),
+                Ok(None) => match self.direction {
+                    Direction::Forward => self.rest.start = self.rest.end.min(self.file_end.max(self.rest.start)),
+                    Direction::Backward => self.rest.end = self.rest.start,
+                },
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+
+    fn wants(&self, stream: StreamId) -> bool {
+        self.stream.is_none_or(|wanted| wanted == stream)
+    }
+
+    /// Takes `indices` off what is left.
+    fn step_over(&mut self, indices: Range<u64>) {
+        match self.direction {
+            Direction::Forward => self.rest.start = indices.end,
+            Direction::Backward => self.rest.end = indices.start,
+        }
+    }
+
+    /// Goes on in `batch`, skipping what lies between.
+    fn enter(&mut self, batch: Arc<Batch>) {
+        match self.direction {
+            Direction::Forward => self.rest.start = self.rest.start.max(batch.first_index()),
+            Direction::Backward => self.rest.end = self.rest.end.min(batch.end_index()),
+        }
+        let wanted = self.stream.is_none() || batch.streams().any(|stream| Some(stream) == self.stream);
+        if wanted {
+            self.batch = Some(batch);
+        } else {
+            self.step_over(batch.indices());
+        }
+    }
+
+    /// The next batch that holds entries of what is left.
+    fn next_batch(&mut self) -> Result<Option<Arc<Batch>>, ReadError> {
+        loop {
+            let frame = match self.direction {
+                Direction::Forward => self.walk.next_forward(&self.log)?,
+                Direction::Backward => self.walk.next_backward(&self.log)?,
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            if frame.end_index() <= self.rest.start || frame.kind != FrameKind::BATCH {
+                continue;
+            }
+            if frame.first_index >= self.rest.end {
+                match self.direction {
+                    Direction::Forward => return Ok(None),
+                    Direction::Backward => continue,
+                }
+            }
+            if let Some(batch) = self.log.cache.find(self.log.id(), frame.first_index) {
+                return Ok(Some(batch));
+            }
+            let decoded = self.log.decode(&mut self.walk.reader, &frame, &mut self.walk.decoder);
+            let batch = Arc::new(decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?);
+            if self.stream.is_some() {
+                self.log.cache.insert(self.log.id(), &batch);
+            }
+            return Ok(Some(batch));
+        }
+    }
+
+    /// Joins the parts of a change of which `part` is the first one met.
+    fn join(&mut self, part: Entry) -> Option<Result<Entry, ReadError>> {
+        let mut parts = vec![part];
+        loop {
+            let done = match self.direction {
+                Direction::Forward => parts.last().is_some_and(|part| part.header().part.is_last()),
+                Direction::Backward => parts.last().is_some_and(|part| part.header().part.is_first()),
+            };
+            if done {
+                break;
+            }
+            match self.next_part()? {
+                Ok(part) => parts.push(part),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        if self.direction == Direction::Backward {
+            parts.reverse();
+        }
+        let payload: Vec<u8> = parts.iter().flat_map(|part| part.payload()).copied().collect();
+        let contiguous = parts.windows(2).all(|pair| pair[0].index() + 1 == pair[1].index());
+        let first = parts.first()?;
+        if !contiguous {
+            let lost = LostEntries { first: first.index(), end: Some(first.index() + parts.len() as u64) };
+            let fault = FrameFault::OutOfSequence("parts of a change are missing");
+            return Some(Err(self.log.corruption(0, lost, fault)));
+        }
+        let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        Some(Ok(Entry { part_count, payload: Payload::Owned(payload.into()), ..first.clone() }))
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        loop {
+            let item = match self.next_part()? {
+                Ok(entry) => {
+                    let part = entry.header().part;
+                    let begins = match self.direction {
+                        Direction::Forward => part.is_first(),
+                        Direction::Backward => part.is_last(),
+                    };
+                    if part.is_first() && part.is_last() {
+                        return Some(Ok(entry));
+                    }
+                    if !begins {
+                        // The change began before the range, or behind damage that was reported.
+                        continue;
+                    }
+                    self.join(entry)?
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &item
+                && !matches!(error, ReadError::Corrupt(_))
+            {
+                self.stop();
+            }
+            return Some(item);
+        }
+    }
+}
+
+/// What is left of `rest` behind a frame that cannot be read.
+fn skip(rest: &Range<u64>, frame: &FrameHeader, direction: Direction) -> Range<u64> {
+    match direction {
+        Direction::Forward => rest.start.max(frame.end_index()).min(rest.end)..rest.end,
+        Direction::Backward => rest.start..rest.end.min(frame.first_index).max(rest.start),
+    }
+}
+
+impl Walk {
+    fn next_forward(&mut self, log: &Log) -> Result<Option<FrameHeader>, ReadError> {
+        loop {
+            if self.stretch.is_empty() {
+                let Some(stretch) = self.next_stretch(log)? else { return Ok(None) };
+                self.stretch = stretch;
+                self.reached = None;
+            }
+            match log.next_frame(&mut self.reader, self.stretch.start, self.reached)? {
+                Step::Frame(frame) => {
+                    self.stretch.start = frame.offset + frame.len(log.header.align_log2);
+                    self.reached = Some(frame.end_index());
+                    return Ok(Some(frame));
+                }
+                Step::Damage(error, next) => {
+                    self.stretch.start = next.map_or(self.stretch.end, |frame| frame.offset);
+                    self.reached = None;
+                    return Err(error);
+                }
+                Step::End => self.stretch.start = self.stretch.end,
+            }
+        }
+    }
+
+    fn next_backward(&mut self, log: &Log) -> Result<Option<FrameHeader>, ReadError> {
+        loop {
+            if let Some(error) = self.damage.pop_front() {
+                return Err(error);
+            }
+            if let Some(frame) = self.frames.pop() {
+                return Ok(Some(frame));
+            }
+            // Going backward, what the index does not cover comes first.
+            let tail = self.unindexed.take();
+            let stretch = match tail {
+                Some(tail) => Some(tail),
+                None => self.next_stretch(log)?,
+            };
+            let Some(mut stretch) = stretch else { return Ok(None) };
+            while !stretch.is_empty() {
+                match log.next_frame(&mut self.reader, stretch.start, None)? {
+                    Step::Frame(frame) => {
+                        stretch.start = frame.offset + frame.len(log.header.align_log2);
+                        self.frames.push(frame);
+                    }
+                    Step::Damage(error, next) => {
+                        self.damage.push_back(error);
+                        stretch.start = next.map_or(stretch.end, |frame| frame.offset);
+                    }
+                    Step::End => break,
+                }
+            }
+        }
+    }
+
+    fn next_stretch(&mut self, log: &Log) -> Result<Option<Range<u64>>, ReadError> {
+        match self.spans.as_mut().and_then(Iterator::next) {
+            Some(span) => {
+                let span = span.map_err(|error| log.index_error(error))?;
+                Ok(Some(span.offset..span.end_offset))
+            }
+            None => Ok(self.unindexed.take()),
+        }
+    }
+}

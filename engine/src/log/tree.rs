@@ -1,0 +1,143 @@
+//! The Merkle tree of one log: roots at any size and proofs, from the index and the entries (section 8).
+
+use crate::{
+    bytes::Hash,
+    log::read::{Log, ReadError},
+    merkle::{ConsistencyProof, InclusionProof, NodeSource, Peaks, SaltCursor, consistency_path, inclusion_path, peaks_at},
+};
+
+/// The index keeps subtrees from this level on; smaller ones are hashed from their entries.
+const INDEX_LEVEL_MIN: u32 = 6;
+
+impl NodeSource for Log {
+    type Error = ReadError;
+
+    /// Cost: one lookup in the index; below level 6, or where the index ends, the entries are hashed.
+    fn node(&self, level: u32, position: u64) -> Result<Hash, ReadError> {
+        if level >= INDEX_LEVEL_MIN
+            && let Some(node) = self.with_index(|index| index.node(level, position))?
+        {
+            return Ok(node);
+        }
+        if level <= INDEX_LEVEL_MIN {
+            return self.hash_entries(level, position);
+        }
+        let left = self.node(level - 1, 2 * position)?;
+        let right = self.node(level - 1, 2 * position + 1)?;
+        Ok(self.keys.node(&left, &right))
+    }
+}
+
+impl Log {
+    /// A small perfect subtree, from its entries.
+    fn hash_entries(&self, level: u32, position: u64) -> Result<Hash, ReadError> {
+        let count = 1_u64 << level;
+        let first = position << level;
+        let mut cursor = SaltCursor::new();
+        let mut peaks = Peaks::new();
+        for index in first..first + count {
+            let entry = self.entry(index)?;
+            peaks.push(&self.keys, self.leaf(&mut cursor, &entry)?, |_, _, _| {});
+        }
+        Ok(peaks.tree_hash(&self.keys))
+    }
+
+    fn leaf(&self, cursor: &mut SaltCursor, entry: &super::Entry) -> Result<Hash, ReadError> {
+        let salt = self.salt(cursor, entry.index())?;
+        let payload_hash = self.keys.payload_hash(&salt, entry.payload());
+        Ok(self.keys.leaf(&entry.header().encode(), &payload_hash))
+    }
+
+    fn salt(&self, cursor: &mut SaltCursor, index: u64) -> Result<[u8; 16], ReadError> {
+        let erased = || {
+            let lost = (index..index + 1).into();
+            self.corruption(0, lost, super::ReplayError::Salt(index))
+        };
+        cursor.salt(&self.salts, index).ok_or_else(erased)
+    }
+
+    /// The peaks of the first `size` entries.
+    pub(crate) fn peaks_at(&self, size: u64) -> Result<Peaks, ReadError> {
+        peaks_at(self, size)
+    }
+
+    /// Everything that is in the file, with the entries staged in this process written to it.
+    fn written_count(&self) -> Result<u64, ReadError> {
+        if let Some(core) = self.core.get()
+            && core.end_index() > self.view.read().entry_count
+        {
+            core.flush()?;
+        }
+        Ok(self.view.read().entry_count)
+    }
+
+    /// The root of the first `size` entries; all of them if `size` is `None`. Also says how many they are.
+    pub(crate) fn root_at(&self, size: Option<u64>) -> Result<(u64, Hash), ReadError> {
+        let count = self.written_count()?;
+        let size = size.unwrap_or(count);
+        let view = self.view.read().clone();
+        if size == view.state.entry_count() {
+            return Ok((size, view.state.peaks.root(&self.keys)));
+        }
+        self.check_size(size, count)?;
+        Ok((size, self.peaks_at(size)?.root(&self.keys)))
+    }
+
+    /// Sizes above what is there, and sizes behind damage, have no root.
+    fn check_size(&self, size: u64, count: u64) -> Result<(), ReadError> {
+        if size > count {
+            return Err(self.out_of_range(size - 1));
+        }
+        let view = self.view.read();
+        match &view.damage {
+            Some(damage) if size > view.state.entry_count() => Err(ReadError::Corrupt(damage.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Proves that entry `index` stands in the first `size` entries. Discloses its payload and salt.
+    pub(crate) fn prove_inclusion(&self, index: u64, size: Option<u64>) -> Result<InclusionProof, ReadError> {
+        let count = self.written_count()?;
+        let size = size.unwrap_or(count);
+        self.check_size(size, count)?;
+        if index >= size {
+            return Err(ReadError::OutOfRange { log: self.id(), index, entry_count: size });
+        }
+        self.prepare_tree()?;
+        let entry = self.entry(index)?;
+        let salt = self.salt(&mut SaltCursor::new(), index)?;
+        Ok(InclusionProof {
+            log: self.id(),
+            index,
+            size,
+            header: *entry.header(),
+            payload_hash: self.keys.payload_hash(&salt, entry.payload()),
+            path: inclusion_path(self, &self.keys, index, size)?,
+            salt: Some(salt),
+            payload: Some(entry.payload().to_vec()),
+        })
+    }
+
+    /// Proves that the first `from` entries are the beginning of the first `size`.
+    pub(crate) fn prove_consistency(&self, from: u64, size: Option<u64>) -> Result<ConsistencyProof, ReadError> {
+        let count = self.written_count()?;
+        let size = size.unwrap_or(count);
+        self.check_size(size, count)?;
+        if from > size {
+            return Err(ReadError::OutOfRange { log: self.id(), index: from, entry_count: size });
+        }
+        self.prepare_tree()?;
+        let (_, from_root) = self.root_at(Some(from))?;
+        let path = consistency_path(self, &self.keys, from, size)?;
+        Ok(ConsistencyProof { log: self.id(), from_size: from, size, from_root, path })
+    }
+
+    /// Nodes of large subtrees come from the index: without it each would be hashed from its entries.
+    fn prepare_tree(&self) -> Result<(), ReadError> {
+        let unindexed = self.view.read().entry_count.saturating_sub(self.index.position().end_index);
+        if unindexed > UNINDEXED_COUNT_MAX { self.read_up_index() } else { Ok(()) }
+    }
+}
+
+/// More entries than this behind the index are read up before the tree is asked.
+const UNINDEXED_COUNT_MAX: u64 = 4096;
