@@ -13,7 +13,8 @@ use crate::{
     entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, LOG_ENTRY_COUNT_MAX},
 };
 
-/// Shortest section, in bytes, that is worth a try with zstd.
+/// Shortest section, in bytes, that is worth a try with zstd. Its frame alone takes 9 bytes, so
+/// that of ordinary text or JSON nothing shorter gets smaller; from here on it costs microseconds.
 const COMPRESS_LEN_MIN: usize = 64;
 
 /// Encodes batches. Keeps its zstd context and its scratch memory.
