@@ -1,0 +1,119 @@
+//! Reading batches.
+
+use zstd::{bulk::Decompressor, zstd_safe};
+
+use super::{
+    Batch, BatchError, BatchHeader, BatchMeta, Codec, Section,
+    header::{SectionHeader, check_extensions},
+};
+use crate::bytes::Reader;
+
+/// First bytes of a zstd frame (RFC 8878, section 3.1.1); skippable frames start otherwise.
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
+/// Decodes batches. Keeps its zstd context and scratch memory, at most `BATCH_META_LEN_MAX` bytes.
+#[derive(Default)]
+pub struct Decoder {
+    decompressor: Decompressor<'static>,
+    meta: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder. It takes memory as it is used.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes a batch and checks it against all of B-1 to B-7.
+    ///
+    /// `bytes` are exactly one batch. Allocates the payload section once, and 1 to 8 bytes for
+    /// each entry and column that is neither constant nor linear.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Unsupported`] for what only a later version can read, the broken rule
+    /// otherwise.
+    pub fn decode(&mut self, bytes: &[u8]) -> Result<Batch, BatchError> {
+        let (meta, payload) = self.split(bytes)?;
+        let mut payloads = Vec::new();
+        let SectionHeader { codec, raw_len, .. } = meta.header().payload;
+        match codec {
+            Codec::Stored => payload.clone_into(&mut payloads),
+            Codec::Zstd => decompress(
+                &mut self.decompressor,
+                Section::Payload,
+                payload,
+                raw_len as usize,
+                &mut payloads,
+            )?,
+        }
+        Ok(Batch::new(meta, payloads))
+    }
+
+    /// Decodes the header and the columns of a batch, and leaves the payloads alone.
+    ///
+    /// `bytes` are exactly one batch; the payload section is only measured.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Decoder::decode`], but for what is wrong inside of the payload section.
+    pub fn decode_meta(&mut self, bytes: &[u8]) -> Result<BatchMeta, BatchError> {
+        self.split(bytes).map(|(meta, _)| meta)
+    }
+
+    /// Decodes all but the payload section, and returns that as it stands.
+    fn split<'a>(&mut self, bytes: &'a [u8]) -> Result<(BatchMeta, &'a [u8]), BatchError> {
+        let header = BatchHeader::decode(bytes)?;
+        let mut reader = Reader::new(bytes);
+        reader.take(BatchHeader::LEN)?;
+        let extensions = reader.take(header.extension_len as usize)?;
+        let meta = reader.take(header.meta.len as usize)?;
+        let payload = reader.take(header.payload.len as usize)?;
+        reader.finish()?;
+
+        check_extensions(extensions)?;
+        let meta = match header.meta.codec {
+            Codec::Stored => meta,
+            Codec::Zstd => {
+                let raw_len = header.meta.raw_len as usize;
+                decompress(&mut self.decompressor, Section::Meta, meta, raw_len, &mut self.meta)?;
+                &self.meta
+            }
+        };
+        Ok((BatchMeta::decode(header, meta)?, payload))
+    }
+}
+
+/// Replaces `out` by the `raw_len` bytes that `frame`, one zstd frame, decompresses to (B-2).
+///
+/// `raw_len` is within its limit. What the frame claims about its size or its window makes nobody
+/// allocate more than that, since it is decompressed in one piece to where it belongs.
+pub(super) fn decompress(
+    decompressor: &mut Decompressor<'static>,
+    section: Section,
+    frame: &[u8],
+    raw_len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), BatchError> {
+    // zstd itself would go on with any frames that follow, and pass over skippable ones.
+    let frame_len = zstd_safe::find_frame_compressed_size(frame);
+    if !frame.starts_with(&ZSTD_MAGIC) || frame_len != Ok(frame.len()) {
+        return Err(BatchError::ZstdFrame(section));
+    }
+    if zstd_safe::get_dict_id_from_frame(frame).is_some() {
+        return Err(BatchError::Dictionary(section));
+    }
+    // A writer may leave the size out; one that is there is checked before memory is taken.
+    match zstd_safe::get_frame_content_size(frame) {
+        Ok(Some(len)) if len != raw_len as u64 => return Err(BatchError::RawLen(section)),
+        Ok(_) => {}
+        Err(_) => return Err(BatchError::ZstdFrame(section)),
+    }
+    out.clear();
+    out.reserve_exact(raw_len);
+    match decompressor.decompress_to_buffer(frame, out) {
+        Ok(len) if len == raw_len => Ok(()),
+        Ok(_) => Err(BatchError::RawLen(section)),
+        Err(_) => Err(BatchError::Zstd(section)),
+    }
+}
