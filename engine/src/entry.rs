@@ -1,11 +1,13 @@
 //! Entries: the canonical header that is hashed, kinds, and the limits of section 1 (E-1 to E-6).
 
-use crate::bytes::{DecodeError, Reader, StreamId, Timestamp};
+use crate::bytes::{ClientId, DecodeError, Hash, LogId, Put as _, Reader, StreamId, Timestamp};
 
 /// Longest payload of one entry, in bytes (L-1). A longer change is split into parts.
 pub const ENTRY_PAYLOAD_LEN_MAX: u32 = 1 << 20;
 /// Most entries of a log (L-1).
 pub const LOG_ENTRY_COUNT_MAX: u64 = 1 << 48;
+/// Highest Lamport clock (L-1).
+pub const LAMPORT_MAX: u64 = (1 << 63) - 1;
 /// Longest name of a stream, in bytes of UTF-8 (L-1).
 pub const STREAM_NAME_LEN_MAX: usize = 255;
 /// Most streams of a log, the default stream not counted (L-1).
@@ -128,7 +130,7 @@ impl EntryHeader {
             part: Part::from_flags(reader.u8()?).ok_or(DecodeError::Reserved)?,
         };
         reader.zeros(6)?;
-        if header.lamport == 0 || header.payload_len > ENTRY_PAYLOAD_LEN_MAX {
+        if header.lamport == 0 || header.lamport > LAMPORT_MAX || header.payload_len > ENTRY_PAYLOAD_LEN_MAX {
             return Err(DecodeError::Reserved);
         }
         Ok(header)
@@ -138,4 +140,69 @@ impl EntryHeader {
     pub const fn begins_change(&self) -> bool {
         !self.kind.is_control() && self.part.is_first()
     }
+}
+
+/// Most logs of a frontier (L-1).
+pub const FRONTIER_LOG_COUNT_MAX: usize = ENTRY_PAYLOAD_LEN_MAX as usize / FrontierRow::LEN;
+
+/// One log of a frontier: its first `size` entries (E-7).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct FrontierRow {
+    /// The client that writes the log.
+    pub client: ClientId,
+    /// The log.
+    pub log: LogId,
+    /// How many of its entries.
+    pub size: u64,
+    /// Lamport clock of the last of them; 0 if there is none.
+    #[serde(default)]
+    pub lamport: u64,
+    /// Their root.
+    pub root: Hash,
+}
+
+impl FrontierRow {
+    /// Encoded size, in bytes.
+    pub const LEN: usize = 80;
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.put(self.client.as_bytes());
+        out.put(self.log.as_bytes());
+        out.put_u64(self.size);
+        out.put_u64(self.lamport);
+        out.put(self.root.as_bytes());
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let row = Self {
+            client: ClientId::from_bytes(reader.array()?),
+            log: LogId::from_bytes(reader.array()?),
+            size: reader.u64()?,
+            lamport: reader.u64()?,
+            root: Hash::from_bytes(reader.array()?),
+        };
+        let within_limits = row.size <= LOG_ENTRY_COUNT_MAX && row.lamport <= LAMPORT_MAX;
+        if within_limits { Ok(row) } else { Err(DecodeError::Reserved) }
+    }
+}
+
+/// Decodes the rows of a *seen* entry (E-7).
+///
+/// # Errors
+///
+/// [`DecodeError`] if there are too many, their order is wrong, or one is malformed.
+pub(crate) fn decode_frontier(payload: &[u8]) -> Result<Vec<FrontierRow>, DecodeError> {
+    if !payload.len().is_multiple_of(FrontierRow::LEN) || payload.len() / FrontierRow::LEN > FRONTIER_LOG_COUNT_MAX {
+        return Err(DecodeError::Trailing);
+    }
+    let mut reader = Reader::new(payload);
+    let mut rows: Vec<FrontierRow> = Vec::with_capacity(payload.len() / FrontierRow::LEN);
+    while !reader.rest().is_empty() {
+        let row = FrontierRow::decode(&mut reader)?;
+        if rows.last().is_some_and(|last| last.log >= row.log) {
+            return Err(DecodeError::Reserved);
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }

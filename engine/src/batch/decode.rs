@@ -18,6 +18,12 @@ pub struct Decoder {
     meta: Vec<u8>,
 }
 
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
+    }
+}
+
 impl Decoder {
     /// A decoder. It takes memory as it is used.
     pub fn new() -> Self {

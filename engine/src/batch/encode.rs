@@ -6,7 +6,7 @@ use zstd::{bulk::Compressor, zstd_safe::CParameter};
 
 use super::{
     BATCH_ENTRY_COUNT_MAX, BATCH_META_LEN_MAX, BATCH_PAYLOAD_LEN_MAX, BatchHeader, Codec, column,
-    header::{MAGIC, ROOT, SectionHeader},
+    header::{FLAG_CONTINUES, FLAGS, MAGIC, ROOT, SectionHeader},
 };
 use crate::{
     bytes::{Hash, LogId, Put as _, Timestamp},
@@ -22,6 +22,12 @@ pub struct Encoder {
     compressor: Compressor<'static>,
     /// The columns before compression.
     meta: Vec<u8>,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").finish_non_exhaustive()
+    }
 }
 
 impl Encoder {
@@ -78,6 +84,7 @@ impl Encoder {
         let start = out.len();
         out.pad_to(start + BatchHeader::LEN);
         let header = BatchHeader {
+            continues: false,
             log,
             first_index,
             entry_count,
@@ -98,6 +105,16 @@ impl Encoder {
 pub fn set_root(batch: &mut [u8], root: &Hash) {
     assert!(batch.starts_with(&MAGIC), "the root is set in a batch");
     batch[ROOT].copy_from_slice(root.as_bytes());
+}
+
+/// Marks an encoded batch as one whose atomic group goes on in the next (F-6).
+///
+/// # Panics
+///
+/// If `batch` does not start with a batch header.
+pub fn set_continues(batch: &mut [u8]) {
+    assert!(batch.starts_with(&MAGIC), "the mark is set in a batch");
+    batch[FLAGS].copy_from_slice(&FLAG_CONTINUES.to_le_bytes());
 }
 
 /// Asserts what a reader would otherwise refuse; returns the number of entries.

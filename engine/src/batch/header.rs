@@ -17,6 +17,9 @@ pub(super) const ROOT: Range<usize> = 64..64 + Hash::LEN;
 
 const EXTENSION_CRITICAL: u16 = 1;
 
+pub(super) const FLAGS: Range<usize> = 12..16;
+pub(super) const FLAG_CONTINUES: u32 = 1;
+
 const _: () = assert!(ROOT.end == BatchHeader::LEN);
 
 /// How a section stands in the batch.
@@ -74,6 +77,7 @@ impl SectionHeader {
 /// The header of a batch. It is valid in itself and within all limits, whatever follows it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BatchHeader {
+    pub(super) continues: bool,
     pub(super) log: LogId,
     pub(super) first_index: u64,
     pub(super) entry_count: u32,
@@ -105,7 +109,7 @@ impl BatchHeader {
         if cipher_suite != 0 {
             return Err(Unsupported::CipherSuite(cipher_suite).into());
         }
-        if flags != 0 {
+        if flags & !FLAG_CONTINUES != 0 {
             return Err(Unsupported::Flags(flags).into());
         }
         let meta_codec = Codec::decode(meta_codec, Section::Meta)?;
@@ -114,6 +118,7 @@ impl BatchHeader {
             return Err(DecodeError::Reserved.into());
         }
         let header = Self {
+            continues: flags & FLAG_CONTINUES != 0,
             log: LogId::from_bytes(reader.array()?),
             first_index: reader.u64()?,
             entry_count: reader.u32()?,
@@ -149,7 +154,8 @@ impl BatchHeader {
         };
         put(0, &MAGIC);
         put(4, &[self.meta.codec.encode(), self.payload.codec.encode()]);
-        // Zeros up to the log: no cipher, no key epoch, no flags.
+        // Zeros in between: no cipher, no key epoch.
+        put(FLAGS.start, &if self.continues { FLAG_CONTINUES } else { 0 }.to_le_bytes());
         put(16, self.log.as_bytes());
         put(32, &self.first_index.to_le_bytes());
         put(40, &self.entry_count.to_le_bytes());
@@ -160,6 +166,11 @@ impl BatchHeader {
         put(60, &self.payload.len.to_le_bytes());
         put(ROOT.start, self.root.as_bytes());
         bytes
+    }
+
+    /// Whether the next batch belongs to the same atomic group (F-6).
+    pub const fn continues(&self) -> bool {
+        self.continues
     }
 
     /// The log that the entries are of.

@@ -68,7 +68,7 @@ mod header;
 pub use self::{
     contents::{Batch, BatchMeta},
     decode::Decoder,
-    encode::{Encoder, set_root},
+    encode::{Encoder, set_continues, set_root},
     error::{BatchError, ColumnError, Field, Section, Unsupported},
     header::{BatchHeader, Codec},
 };

@@ -159,7 +159,7 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn sync(&self) -> io::Result<()>;
 }
 
-impl dyn DiskFile {
+impl dyn DiskFile + '_ {
     /// Fills `bytes` from `offset`, as far as the file goes; returns how many bytes there were.
     ///
     /// # Errors

@@ -9,12 +9,19 @@
 //! - a checkpoint slot is written only when everything below it was synced and the other slot is
 //!   known to be durable (C-3).
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use parking_lot::Mutex;
+use parking_lot::ReentrantMutex;
 
 use crate::{
-    batch::{BATCH_ENTRY_COUNT_MAX, Batch, Encoder, set_root},
+    batch::{BATCH_ENTRY_COUNT_MAX, Batch, Encoder, set_continues, set_root},
     bytes::Hash,
     error::{IoContext as _, IoError},
     frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, encode_frame},
@@ -83,7 +90,8 @@ pub(crate) struct AppenderStart {
     pub(crate) opening: u32,
     pub(crate) incarnation: u64,
     pub(crate) index: Arc<Index>,
-    pub(crate) feed: Arc<Mutex<()>>,
+    pub(crate) feed: Arc<ReentrantMutex<()>>,
+    pub(crate) durable_len: Arc<AtomicU64>,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) durability: Durability,
     pub(crate) batch_len: usize,
@@ -110,7 +118,8 @@ pub(crate) struct Appender {
     opening: u32,
     incarnation: u64,
     index: Arc<Index>,
-    feed: Arc<Mutex<()>>,
+    feed: Arc<ReentrantMutex<()>>,
+    durable_len: Arc<AtomicU64>,
     publisher: Option<Publisher>,
     durability: Durability,
     batch_len: usize,
@@ -148,6 +157,7 @@ impl Appender {
             incarnation: start.incarnation,
             index: start.index,
             feed: start.feed,
+            durable_len: start.durable_len,
             publisher: start.publisher,
             durability: start.durability,
             batch_len: start.batch_len,
@@ -220,6 +230,9 @@ impl Appender {
             .expect("what this process stages continues its own log");
         let root = self.state.peaks.root(self.hasher.keys());
         set_root(&mut self.out[start + FRAME_HEADER_LEN..], &root);
+        if continues {
+            set_continues(&mut self.out[start + FRAME_HEADER_LEN..]);
+        }
         self.close_frame(start, first_index, continues, effect, root);
     }
 
@@ -261,21 +274,25 @@ impl Appender {
         let count = self.state.entry_count();
         assert!(batch.first_index() <= count && count < batch.end_index(), "the batch continues the log");
         self.out.clear();
+        if batch.header().continues() && self.boundary.is_none() {
+            self.boundary = Some(self.state.clone());
+        }
         if batch.first_index() == count {
             let mut effect = self.spare_effects.pop().unwrap_or_default();
             self.out.resize(FRAME_HEADER_LEN, 0);
             self.out.extend_from_slice(bytes);
             self.hasher.append(&mut self.state, batch.entries(), &mut effect)?;
             let root = self.state.peaks.root(self.hasher.keys());
-            self.close_frame(0, count, false, effect, root);
+            self.close_frame(0, count, batch.header().continues(), effect, root);
         } else {
-            let mut rest = Staged { first_index: count, ..Staged::default() };
+            let mut rest = Staged::starting_at(count);
+            rest.open_group = batch.header().continues();
             let known = usize::try_from(count - batch.first_index()).expect("a batch is smaller than memory");
             batch.entries().skip(known).for_each(|(header, payload)| rest.push(header, payload));
             let all = 0..rest.len();
             self.encode(&rest, all);
         }
-        let (expected, found) = (batch.header().root, self.state.peaks.root(self.hasher.keys()));
+        let (expected, found) = (batch.header().root(), self.state.peaks.root(self.hasher.keys()));
         if found != expected {
             self.written.clear();
             return Err(ReplayError::Root { expected, found }.into());
@@ -415,6 +432,7 @@ impl Appender {
 
     /// Tells other processes how far they may read.
     pub(crate) fn publish(&mut self) {
+        self.durable_len.store(self.durable, Ordering::Release);
         let count = self.boundary().entry_count();
         if let Some(publisher) = &mut self.publisher {
             publisher.publish(self.header.generation, self.durable, count);

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     bytes::{StreamId, Timestamp},
-    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, Kind, LOG_ENTRY_COUNT_MAX, Part},
+    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, Kind, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX, Part},
     error::IoError,
     log::{
         appender::{Appender, WriteFailure},
@@ -41,8 +41,8 @@ pub enum AppendError {
     /// The entry was staged before the disk ran full, and is void.
     #[error("the disk was full when the change was to be written: it was not stored")]
     Void,
-    /// The log has its largest number of entries.
-    #[error("the log has the most entries that a log can have ({LOG_ENTRY_COUNT_MAX})")]
+    /// The log has its largest number of entries, or its Lamport clock its highest value.
+    #[error("the log has the most entries that a log can have ({LOG_ENTRY_COUNT_MAX}), or the highest clock")]
     LogFull,
     /// The workspace was closed, or opened to read only.
     #[error("the workspace is not open for writing")]
@@ -78,6 +78,11 @@ impl<'a> Change<'a> {
     /// Puts the change into a stream that the log has declared.
     pub const fn in_stream(mut self, stream: StreamId) -> Self {
         self.stream = stream;
+        self
+    }
+
+    pub(crate) const fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
         self
     }
 
@@ -193,7 +198,7 @@ impl std::fmt::Debug for OnWritten {
 impl Core {
     pub(crate) fn new(appender: Appender, batch_len: usize, staged_len_max: usize, on_written: OnWritten) -> Self {
         let written = appender.state().entry_count();
-        let staged = Staged { first_index: written, ..Staged::default() };
+        let staged = Staged::starting_at(written);
         let state = State {
             staged,
             in_flight: None,
@@ -232,11 +237,12 @@ impl Core {
     }
 
     /// Appends all of `changes` as one atomic group and returns their indices. `time` is the time of changes
-    /// that name none. `jump` is a Lamport clock that the last change makes the log jump to.
+    /// that name none. `jump` is a Lamport clock that these changes come after: for a *seen* entry (E-8).
     pub(crate) fn append(&self, changes: &[Change<'_>], time: Option<Timestamp>, jump: Option<u64>) -> Result<Assigned, AppendError> {
         let mut state = self.ready(self.state.lock())?;
         let count: usize = changes.iter().map(Change::part_count).sum();
-        if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX {
+        let lamport = state.lamport.max(jump.unwrap_or(0));
+        if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX || lamport + count as u64 > LAMPORT_MAX {
             return Err(AppendError::LogFull);
         }
         let len: usize = changes.iter().map(|change| change.payload.len()).sum();
@@ -250,13 +256,11 @@ impl Core {
             result?;
         } else {
             let start = state.staged.len();
+            state.lamport = state.lamport.max(jump.unwrap_or(0));
             for change in changes {
                 change_parts(change, time, |header, payload| state.stage(header, payload));
             }
             state.staged.join_from(start);
-            if let Some(lamport) = jump {
-                state.lamport = state.lamport.max(lamport);
-            }
         }
         let assigned = Assigned { first, end: state.staged.end_index(), epoch };
         if state.followers > 0 {

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use crate::{
-    bytes::{Put as _, StreamId},
-    entry::STREAM_NAME_LEN_MAX,
+    bytes::{Put as _, StreamId, Timestamp},
+    entry::{Kind, STREAM_COUNT_MAX, STREAM_NAME_LEN_MAX},
     index::{Declaration, DeclarationForm},
+    log::{
+        commit::{AppendError, Change, Core},
+        read::{Log, ReadError},
+    },
 };
 
 const FORM_NAME: u8 = 0;
@@ -26,46 +30,102 @@ impl Declaration {
     }
 }
 
-/// The payload of an entry that declares a stream with this name.
-pub(crate) fn declaration_payload(name: &str) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(1 + name.len());
-    payload.put_u8(FORM_NAME);
-    payload.put(name.as_bytes());
-    payload
-}
-
 /// The streams of a log by name.
 #[derive(Debug, Default)]
 pub(crate) struct StreamTable {
     by_name: HashMap<Box<[u8]>, StreamId>,
-    names: Vec<Box<[u8]>>,
+    declared: Vec<Declaration>,
     /// Entries below were looked at.
-    pub(crate) upto: u64,
+    upto: u64,
 }
 
 impl StreamTable {
     /// Adds a stream; of two with one name the first counts.
-    pub(crate) fn insert(&mut self, declaration: &Declaration) {
-        self.names.push(declaration.name.clone());
+    fn insert(&mut self, declaration: Declaration) {
         self.by_name.entry(declaration.name.clone()).or_insert(declaration.stream);
+        self.declared.push(declaration);
+    }
+}
+
+impl Log {
+    /// The stream of this name, if the log has declared it.
+    ///
+    /// Cost: the first time, what the index holds of all streams; then one lookup.
+    pub(crate) fn find_stream(&self, name: &str) -> Result<Option<StreamId>, ReadError> {
+        let mut table = self.streams.lock();
+        self.load_streams(&mut table)?;
+        Ok(table.by_name.get(name.as_bytes()).copied())
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<StreamId> {
-        self.by_name.get(name.as_bytes()).copied()
+    /// All streams in the order of their declarations: stream 1 first.
+    pub(crate) fn declared_streams(&self) -> Result<Vec<Declaration>, ReadError> {
+        let mut table = self.streams.lock();
+        self.load_streams(&mut table)?;
+        Ok(table.declared.clone())
     }
 
-    /// The name of a declared stream; a UUID is printed as such.
-    pub(crate) fn name(&self, stream: StreamId) -> Option<String> {
-        let position = usize::try_from(stream.0).ok()?.checked_sub(1)?;
-        let name = self.names.get(position)?;
-        Some(String::from_utf8(name.to_vec()).unwrap_or_else(|_| format!("{name:02x?}")))
+    /// The stream of this name, declared now if it is new.
+    pub(crate) fn declare_stream(&self, core: &Core, name: &str, time: Option<Timestamp>) -> Result<StreamId, DeclareError> {
+        if !(1..=STREAM_NAME_LEN_MAX).contains(&name.len()) {
+            return Err(DeclareError::Name { len: name.len() });
+        }
+        let mut table = self.streams.lock();
+        self.load_streams(&mut table)?;
+        if let Some(&stream) = table.by_name.get(name.as_bytes()) {
+            return Ok(stream);
+        }
+        let count = u32::try_from(table.declared.len()).unwrap_or(u32::MAX);
+        if count >= STREAM_COUNT_MAX {
+            return Err(DeclareError::TooMany);
+        }
+        let stream = StreamId(count + 1);
+        let mut payload = Vec::with_capacity(1 + name.len());
+        payload.put_u8(FORM_NAME);
+        payload.put(name.as_bytes());
+        let change = Change { kind: Kind::STREAM, ..Change::new(&payload).in_stream(stream) };
+        let assigned = core.append(&[change], time, None)?;
+        table.insert(Declaration { stream, form: DeclarationForm::Name, name: name.as_bytes().into(), index: assigned.first });
+        table.upto = assigned.end;
+        Ok(stream)
     }
 
-    pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.names.len()).unwrap_or(u32::MAX)
+    /// Streams declared, staged declarations included.
+    pub(crate) fn stream_count(&self) -> u32 {
+        let declared = self.streams.lock().declared.len();
+        u32::try_from(declared).unwrap_or(u32::MAX).max(self.view.read().state.stream_count)
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = (StreamId, &[u8])> {
-        (1..).map(StreamId).zip(self.names.iter().map(|name| &**name))
+    /// Forgets what was declared by entries that are void.
+    pub(crate) fn forget_streams(&self) {
+        *self.streams.lock() = StreamTable::default();
     }
+
+    fn load_streams(&self, table: &mut StreamTable) -> Result<(), ReadError> {
+        let written = self.view.read().entry_count;
+        if table.upto >= written {
+            return Ok(());
+        }
+        if self.index.position().end_index < written {
+            self.read_up_index()?;
+        }
+        let declared = self.with_index(|index| index.declarations().collect::<Result<Vec<_>, _>>())?;
+        for declaration in declared.into_iter().skip(table.declared.len()) {
+            table.insert(declaration);
+        }
+        table.upto = written;
+        Ok(())
+    }
+}
+
+/// Why a stream was not declared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeclareError {
+    #[error("a stream's name has 1 to {STREAM_NAME_LEN_MAX} bytes, this one has {len}")]
+    Name { len: usize },
+    #[error("a log has at most {STREAM_COUNT_MAX} streams")]
+    TooMany,
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }

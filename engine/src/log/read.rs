@@ -1,20 +1,27 @@
 //! Reading one log: by index, lazily, every byte checked before it is used.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
-    batch::{Batch, Decoder},
-    bytes::{ClientId, LogId, LogKeys},
+    batch::{Batch, Decoder, Unsupported},
+    bytes::{ClientId, LogId, LogKeys, StreamId, Timestamp},
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
-    index::{Index, IndexError},
+    index::{Index, IndexError, Position},
     io::{Disk, DiskFile},
     log::{
         cache::BatchCache,
         checkpoint::LogState,
         commit::{AppendError, Core},
+        declare::StreamTable,
         entry::{Entry, Payload},
         frames::{FrameFault, FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT},
         head::SegmentHeader,
@@ -54,6 +61,16 @@ pub enum ReadError {
         /// Offset of the frame.
         offset: u64,
     },
+    /// A batch written by a later version of this library.
+    #[error("{}: batch at byte {offset} cannot be read: {what}", .path.display())]
+    Unsupported {
+        /// The segment file.
+        path: PathBuf,
+        /// Offset of its frame.
+        offset: u64,
+        /// What is unknown.
+        what: Unsupported,
+    },
     /// What was appended could not be handed to the operating system.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -88,12 +105,16 @@ pub(crate) struct Log {
     pub(crate) keys: LogKeys,
     pub(crate) salts: SaltTree,
     pub(crate) index: Arc<Index>,
-    /// Held by whoever feeds the index.
-    pub(crate) feed: Arc<Mutex<()>>,
+    /// Held by whoever feeds the index; reentrant, as feeding reads entries.
+    pub(crate) feed: Arc<ReentrantMutex<()>>,
+    /// Offset below which the file is known to be durable.
+    pub(crate) durable_len: Arc<AtomicU64>,
     pub(crate) view: Arc<RwLock<View>>,
     pub(crate) cache: Arc<BatchCache>,
     /// How this process writes to the log, if it does.
-    pub(crate) core: std::sync::OnceLock<Core>,
+    pub(crate) core: OnceLock<Core>,
+    /// The log's streams, as far as they were asked for.
+    pub(crate) streams: Mutex<StreamTable>,
     /// Whether the index may be written.
     pub(crate) keeps_index: bool,
 }
@@ -230,6 +251,34 @@ impl Log {
         })
     }
 
+    /// Drops the index, and its files if this process keeps them.
+    pub(crate) fn clear_index(&self) -> Result<(), ReadError> {
+        let _feeding = self.feed.lock();
+        self.index.clear(self.keeps_index).map_err(|error| self.index_error(error))
+    }
+
+    /// Asserts that a stream that a caller names was declared.
+    pub(crate) fn assert_declared(&self, stream: StreamId) {
+        let known = stream == StreamId::DEFAULT || stream.0 <= self.stream_count();
+        assert!(known, "stream {stream} is not declared in log {}", self.id());
+    }
+
+    /// How many entries there were at `time`: those before the first that is later.
+    pub(crate) fn size_at(&self, time: Timestamp) -> Result<u64, ReadError> {
+        let count = self.entry_count();
+        if self.index.position().end_index < self.view.read().entry_count {
+            self.read_up_index()?;
+        }
+        let span = self.with_index(|index| index.locate_time(time))?;
+        let from = span.map_or_else(|| self.index.position().end_index, |span| span.first_index);
+        for index in from..count {
+            if self.entry(index)?.timestamp() > Some(time) {
+                return Ok(index);
+            }
+        }
+        Ok(count)
+    }
+
     /// What is at `offset`, where a frame should start. `reached` is how many entries come before it, if
     /// that is known.
     pub(crate) fn next_frame(&self, reader: &mut FrameReader, offset: u64, reached: Option<u64>) -> Result<Step, ReadError> {
@@ -260,24 +309,28 @@ impl Log {
         Ok(None)
     }
 
-    /// Asks the index; where one of its files is damaged, drops it all and asks again.
+    /// Asks the index. Where another process has changed its files they are read again; where one of them is
+    /// damaged, all are dropped and made anew.
     pub(crate) fn with_index<R>(&self, ask: impl Fn(&Index) -> Result<R, IndexError>) -> Result<R, ReadError> {
-        match ask(&self.index) {
-            Err(IndexError::Damaged { .. }) => {
-                let feeding = self.feed.lock();
-                self.index.clear().map_err(|error| self.index_error(error))?;
-                drop(feeding);
-                self.read_up_index()?;
-                ask(&self.index).map_err(|error| self.index_error(error))
-            }
-            result => result.map_err(|error| self.index_error(error)),
+        let mut result = ask(&self.index);
+        if matches!(result, Err(IndexError::Gone { .. })) {
+            let _feeding = self.feed.lock();
+            self.index.reload().map_err(|error| self.index_error(error))?;
+            result = ask(&self.index);
         }
+        if matches!(result, Err(IndexError::Damaged { .. } | IndexError::Gone { .. })) {
+            let _feeding = self.feed.lock();
+            self.index.clear(self.keeps_index).map_err(|error| self.index_error(error))?;
+            self.read_up_index()?;
+            result = ask(&self.index);
+        }
+        result.map_err(|error| self.index_error(error))
     }
 
     pub(crate) fn index_error(&self, error: IndexError) -> ReadError {
         let source = match error {
-            IndexError::Io(source) => source,
-            damaged @ IndexError::Damaged { .. } => std::io::Error::other(damaged),
+            IndexError::Io { source, .. } => source,
+            damaged => std::io::Error::other(damaged),
         };
         ReadError::Io(IoError::new(&self.path, "read the index of", source))
     }
@@ -308,26 +361,31 @@ impl Log {
             offset = replay.state().end_offset;
             if self.keeps_index && self.index.unpersisted_len() > UNINDEXED_LEN_MAX as usize {
                 // A cache that cannot be written is left as it is.
-                let _ = self.index.persist(self.durable_len());
+                let _ = self.index.persist(self.durable_len.load(Ordering::Acquire));
             }
             if !progress(offset, limit) {
                 break;
             }
         }
         if self.keeps_index {
-            let _ = self.index.persist(self.durable_len());
+            let _ = self.index.persist(self.durable_len.load(Ordering::Acquire));
         }
         Ok(())
     }
 
-    /// Offset below which the file is known to be durable.
-    fn durable_len(&self) -> u64 {
-        self.view.read().state.end_offset.min(self.durable.load(std::sync::atomic::Ordering::Acquire))
-    }
-
     /// The state of the log where the index ends, as far as replaying needs it.
     fn state_at_index_end(&self) -> Result<LogState, ReadError> {
-        let position = self.index.position();
+        loop {
+            let position = self.index.position();
+            let state = self.state_at(&position)?;
+            // Reading the tree may have found the index damaged, and made it anew.
+            if self.index.position() == position {
+                return Ok(state);
+            }
+        }
+    }
+
+    fn state_at(&self, position: &Position) -> Result<LogState, ReadError> {
         let mut state = LogState::empty(self.header.link_seed());
         state.end_offset = position.end_offset;
         state.change_count = position.change_count;

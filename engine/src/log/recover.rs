@@ -5,13 +5,14 @@
 //! verdict is in the appender.
 
 use crate::{
+    batch::{BatchError, Unsupported},
     error::{Cause, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
     log::{
         checkpoint::{Checkpoint, LogState, Slot},
-        frames::{FrameFault, FrameReader, READ_AHEAD_LONG, follows},
+        frames::{FrameReader, READ_AHEAD_LONG, follows},
         head::HEAD_LEN,
-        replay::Replay,
+        replay::{Replay, ReplayError},
         segment::Segment,
     },
 };
@@ -36,7 +37,7 @@ pub enum Verdict {
 
 /// The table of R-3. `bad_offset` is X, `watermark` W, `file_len` E.
 pub(crate) fn judge(bad_offset: u64, watermark: u64, file_len: u64, frames_after: u64, unused_zeros: bool) -> Verdict {
-    if bad_offset < watermark {
+    if bad_offset < watermark || file_len < watermark {
         Verdict::Damaged
     } else if bad_offset == file_len {
         Verdict::Clean
@@ -78,6 +79,9 @@ pub(crate) enum RecoverError {
     /// A critical frame of a kind that this version does not know (F-4).
     #[error("frame of unknown kind {} at byte {}", .0.kind.0, .0.offset)]
     UnknownKind(FrameHeader),
+    /// A batch that only a later version can read (B-2).
+    #[error("batch at byte {}: {1}", .0.offset)]
+    Unsupported(FrameHeader, Unsupported),
 }
 
 /// Reads what follows the last checkpoint and judges it. `evidence` is the highest offset that the
@@ -99,14 +103,14 @@ pub(crate) fn recover(segment: &Segment, evidence: u64, file_len: u64) -> Result
         synced_upto: 0,
     };
     let fault = walk.forward(file_len)?;
-    // A group without its end is as if it had never been written.
     let reached = walk.replay.state().clone();
-    let state = walk.boundary.take().unwrap_or_else(|| reached.clone());
-    let bad_offset = state.end_offset;
     let after = if fault.is_some() { walk.after(&reached)? } else { After::default() };
-
     let durable = checkpoints().map(|checkpoint| checkpoint.state.end_offset).max().unwrap_or(0);
     let watermark = HEAD_LEN.max(durable).max(walk.synced_upto).max(evidence);
+    // A group without its end is as if it had never been written, unless it was: then it is damaged.
+    let incomplete = walk.boundary.take().filter(|_| reached.end_offset >= watermark);
+    let state = incomplete.unwrap_or_else(|| reached.clone());
+    let bad_offset = state.end_offset;
     let unused_zeros = segment.header.preallocated && after.frame_count == 0 && walk.all_zero(bad_offset, file_len)?;
     let verdict = judge(bad_offset, watermark, file_len, after.frame_count, unused_zeros);
     let damaged = verdict == Verdict::Damaged;
@@ -178,6 +182,9 @@ impl Walk<'_> {
             let before = (header.continues && self.boundary.is_none()).then(|| self.replay.state().clone());
             if header.kind == FrameKind::BATCH {
                 if let Err(error) = self.replay.apply(&header, payload) {
+                    if let ReplayError::Batch(BatchError::Unsupported(what)) = error {
+                        return Err(RecoverError::Unsupported(header, what));
+                    }
                     self.note(&header);
                     return Ok(Some(error.into()));
                 }
@@ -199,7 +206,7 @@ impl Walk<'_> {
     /// Looks for valid frames behind the first bad place, where the log had reached `state`.
     fn after(&mut self, state: &LogState) -> Result<After, RecoverError> {
         let mut after = After::default();
-        let mut offset = state.end_offset + 1;
+        let mut offset = state.end_offset;
         while let Some(header) = self.reader.find(offset).context(&self.segment.path, "read")? {
             let counts = header.opening >= self.last_opening.max(self.checkpoint_opening(header.offset))
                 && header.first_index >= state.entry_count().max(after.end_index);
@@ -239,15 +246,5 @@ impl Walk<'_> {
             offset += bytes.len() as u64;
         }
         Ok(true)
-    }
-}
-
-impl Recovery {
-    /// Why the frame at X is none, if it is a fault of a frame.
-    pub(crate) fn fault(&self) -> Option<FrameFault> {
-        match self.cause {
-            Some(Cause::Frame(fault)) => Some(fault),
-            _ => None,
-        }
     }
 }

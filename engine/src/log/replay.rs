@@ -6,7 +6,7 @@
 use crate::{
     batch::{Batch, BatchError, Decoder},
     bytes::{Hash, LogId, LogKeys, StreamId, Timestamp},
-    entry::{Kind, STREAM_COUNT_MAX},
+    entry::{EntryHeader, Kind, decode_frontier, Part, STREAM_COUNT_MAX},
     frame::FrameHeader,
     index::{Declaration, FrameSummary},
     log::checkpoint::LogState,
@@ -29,12 +29,15 @@ pub enum ReplayError {
     /// The batch header and the frame header do not agree (F-7).
     #[error("the batch holds other entries than its frame says")]
     Range,
-    /// A Lamport clock does not rise (B-6, E-8).
-    #[error("the Lamport clock does not rise at entry {0}")]
+    /// A Lamport clock is not what the entries before and the frontiers seen make it (E-8).
+    #[error("wrong Lamport clock at entry {0}")]
     Lamport(u64),
     /// An entry names a stream that is not declared, or declares one wrongly (E-4).
     #[error("entry {0} names or declares a stream out of order")]
     Stream(u64),
+    /// A control entry is split into parts (E-5).
+    #[error("control entry {0} is split into parts")]
+    Part(u64),
     /// The salt of an entry was erased, its payload is there.
     #[error("entry {0} has a payload but no salt")]
     Salt(u64),
@@ -104,7 +107,7 @@ impl Hasher {
     }
 
     /// The leaf of the entry `index`; `None` if its salt is erased.
-    pub(crate) fn leaf(&mut self, index: u64, header: &crate::entry::EntryHeader, payload: &[u8]) -> Option<Hash> {
+    pub(crate) fn leaf(&mut self, index: u64, header: &EntryHeader, payload: &[u8]) -> Option<Hash> {
         let salt = self.cursor.salt(&self.salts, index)?;
         let payload_hash = self.keys.payload_hash(&salt, payload);
         Some(self.keys.leaf(&header.encode(), &payload_hash))
@@ -116,17 +119,20 @@ impl Hasher {
     pub(crate) fn append<'a>(
         &mut self,
         state: &mut LogState,
-        entries: impl Iterator<Item = (crate::entry::EntryHeader, &'a [u8])>,
+        entries: impl Iterator<Item = (EntryHeader, &'a [u8])>,
         effect: &mut Effect,
     ) -> Result<(), ReplayError> {
         effect.clear();
         let mut last_stream = None;
         for (header, payload) in entries {
             let index = state.entry_count();
-            if header.lamport <= state.lamport {
+            if header.lamport != next_lamport(state.lamport, &header, payload) {
                 return Err(ReplayError::Lamport(index));
             }
             state.lamport = header.lamport;
+            if header.kind.is_control() && header.part != Part::WHOLE {
+                return Err(ReplayError::Part(index));
+            }
             effect.change_count += u32::from(header.begins_change());
             effect.payload_bytes += u64::from(header.payload_len);
             effect.time_max = effect.time_max.max(header.timestamp);
@@ -159,6 +165,16 @@ impl Hasher {
         state.time_max = state.time_max.max(effect.time_max);
         Ok(())
     }
+}
+
+/// The clock of an entry that follows one with the clock `before` (E-8). 0, which no entry has, if its frontier is
+/// malformed.
+fn next_lamport(before: u64, header: &EntryHeader, payload: &[u8]) -> u64 {
+    if header.kind != Kind::SEEN {
+        return before + 1;
+    }
+    let Ok(rows) = decode_frontier(payload) else { return 0 };
+    rows.iter().map(|row| row.lamport).fold(before, u64::max) + 1
 }
 
 /// Applies frames to a state.
@@ -218,7 +234,7 @@ impl Replay {
     fn hash(&mut self, batch: &Batch) -> Result<Hash, ReplayError> {
         self.hasher.append(&mut self.state, batch.entries(), &mut self.effect)?;
         let found = self.state.peaks.root(self.hasher.keys());
-        let expected = batch.header().root;
+        let expected = batch.header().root();
         if found == expected { Ok(found) } else { Err(ReplayError::Root { expected, found }) }
     }
 
@@ -242,10 +258,10 @@ pub(crate) struct Applied<'a> {
 /// Decodes the batch of a frame and checks that they agree (F-7).
 pub(crate) fn decode_for(log: LogId, frame: &FrameHeader, decoder: &mut Decoder, payload: &[u8]) -> Result<Batch, ReplayError> {
     let batch = decoder.decode(payload)?;
-    if batch.header().log != log {
-        return Err(ReplayError::OtherLog(batch.header().log));
+    if batch.header().log() != log {
+        return Err(ReplayError::OtherLog(batch.header().log()));
     }
-    if batch.first_index() != frame.first_index || batch.header().entry_count != frame.entry_count {
+    if batch.first_index() != frame.first_index || batch.header().entry_count() != frame.entry_count || batch.header().continues() != frame.continues {
         return Err(ReplayError::Range);
     }
     Ok(batch)

@@ -22,6 +22,11 @@ pub(crate) struct Staged {
 const ENTRY_WEIGHT: usize = 8;
 
 impl Staged {
+    /// An empty buffer for entries from `first_index` on.
+    pub(crate) fn starting_at(first_index: u64) -> Self {
+        Self { first_index, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.headers.len()
     }

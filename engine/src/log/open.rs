@@ -1,0 +1,295 @@
+//! Opening a log: to read, or to write after a recovery (D-3, D-8 and D-9 of the design; ).
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
+
+use crate::{
+    error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
+    index::Index,
+    io::{Access, Disk, DiskFile},
+    log::{
+        appender::{Appender, AppenderStart, Durability},
+        cache::BatchCache,
+        commit::{Core, OnWritten},
+        lock::Publisher,
+        read::{Log, ReadError, View},
+        recover::{RecoverError, Recovery, Verdict, recover},
+        replay::Hasher,
+        segment::{Segment, SegmentError},
+    },
+};
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriterOptions {
+    pub(crate) durability: Durability,
+    /// Target of the uncompressed length of a batch.
+    pub(crate) batch_len: usize,
+    /// Level of zstd.
+    pub(crate) level: i32,
+    /// Appenders wait while more than this is staged.
+    pub(crate) staged_len_max: usize,
+}
+
+/// Who looks at the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OpenAs {
+    /// The holder of the workspace's lock.
+    Writer,
+    /// A reader, and nobody writes: what is in the file is made durable before it is believed.
+    Reader,
+    /// A reader beside a writer, which has published that everything below is durable.
+    Follower {
+        /// The published length; `None` for a log of which only the checkpoint tells.
+        durable_len: Option<u64>,
+    },
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenLogError {
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A log that was opened, and what was found behind its last checkpoint.
+pub(crate) struct OpenLog {
+    pub(crate) log: Arc<Log>,
+    pub(crate) recovery: Recovery,
+    /// Number of the last checkpoint, and where it ends.
+    sequence: u64,
+    checkpoint_offset: u64,
+    slot_damaged: bool,
+}
+
+impl OpenLog {
+    /// Opens the segment at `path` and judges its tail. Writes nothing.
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        path: &Path,
+        index_folder: PathBuf,
+        cache: &Arc<BatchCache>,
+        how: OpenAs,
+    ) -> Result<Self, OpenLogError> {
+        let access = if how == OpenAs::Writer { Access::Write } else { Access::Read };
+        let file = disk.open(path, access).context(path, "open")?;
+        if !matches!(how, OpenAs::Follower { .. }) {
+            // A page cache can show what the disk never got, and then lose it.
+            sync_before_reading(path, &file, how)?;
+        }
+        let segment = Segment::load_file(path, file)?;
+        let index = Index::open(Arc::clone(disk), index_folder, segment.header.identity());
+        let index = index.map_err(|error| IoError::new(path, "read the index of", std::io::Error::other(error)))?;
+        let file_len = segment.file.len().context(path, "read the length of")?;
+        let checkpoint = segment.checkpoint().map(|checkpoint| checkpoint.state.end_offset);
+        let (visible_len, evidence) = match how {
+            OpenAs::Writer | OpenAs::Reader => (file_len, index.evidence()),
+            OpenAs::Follower { durable_len } => {
+                let durable_len = durable_len.or(checkpoint).unwrap_or(super::HEAD_LEN);
+                (file_len.min(durable_len), index.evidence().max(durable_len))
+            }
+        };
+        let recovery = recover(&segment, evidence, visible_len).map_err(|error| match error {
+            RecoverError::Io(error) => OpenLogError::Io(error),
+            RecoverError::UnknownKind(frame) => {
+                OpenLogError::Read(ReadError::UnknownKind { path: path.to_owned(), offset: frame.offset })
+            }
+            RecoverError::Unsupported(frame, what) => {
+                OpenLogError::Read(ReadError::Unsupported { path: path.to_owned(), offset: frame.offset, what })
+            }
+        })?;
+        let slot_damaged = segment.slots.iter().any(|slot| *slot == super::Slot::Damaged);
+        let sequence = segment.checkpoint().map_or(0, |checkpoint| checkpoint.sequence);
+        let view = View {
+            end_offset: recovery.readable_end,
+            entry_count: recovery.readable_count,
+            state: recovery.state.clone(),
+            damage: corruption(path, &recovery),
+        };
+        if index.position().end_offset > view.end_offset {
+            // Whatever the index holds, the file is what counts; damage was reported above.
+            index.clear(false).map_err(|error| IoError::new(path, "read the index of", std::io::Error::other(error)))?;
+        }
+        let log = Log {
+            disk: Arc::clone(disk),
+            path: path.to_owned(),
+            file: segment.file,
+            header: segment.header,
+            keys: segment.keys,
+            salts: segment.salts,
+            index: Arc::new(index),
+            feed: Arc::new(ReentrantMutex::new(())),
+            durable_len: Arc::new(AtomicU64::new(view.state.end_offset)),
+            view: Arc::new(RwLock::new(view)),
+            cache: Arc::clone(cache),
+            core: OnceLock::new(),
+            streams: Mutex::default(),
+            keeps_index: how == OpenAs::Writer,
+        };
+        let checkpoint_offset = checkpoint.unwrap_or(super::HEAD_LEN);
+        Ok(Self { log: Arc::new(log), recovery, sequence, checkpoint_offset, slot_damaged })
+    }
+
+    /// What is damaged, if acknowledged data is.
+    pub(crate) fn damage(&self) -> Option<Corruption> {
+        self.log.view.read().damage.clone()
+    }
+
+    /// Makes the end of the log trustworthy and opens it for appending.
+    pub(crate) fn into_writer(self, options: &WriterOptions, publisher: Option<Publisher>) -> Result<Arc<Log>, IoError> {
+        let Self { log, recovery, sequence, checkpoint_offset, slot_damaged } = self;
+        assert_ne!(recovery.verdict, Verdict::Damaged, "a damaged log is not written");
+        let mut random = [0; 8];
+        log.disk.fill_random(&mut random).context(&log.path, "draw random numbers for")?;
+        let incarnation = u64::from_le_bytes(random);
+        if matches!(recovery.verdict, Verdict::UnsyncedHole { .. }) {
+            save_cut(&*log.disk, &log, recovery.state.end_offset, recovery.file_len, incarnation)?;
+        }
+        let end = recovery.state.end_offset;
+        let mut appender = Appender::new(AppenderStart {
+            path: log.path.clone(),
+            file: Arc::clone(&log.file),
+            header: log.header.clone(),
+            hasher: Hasher::new(log.id(), log.salts.clone()),
+            state: recovery.state,
+            sequence,
+            checkpoint_offset,
+            opening: recovery.opening + 1,
+            incarnation,
+            index: Arc::clone(&log.index),
+            feed: Arc::clone(&log.feed),
+            durable_len: Arc::clone(&log.durable_len),
+            publisher,
+            durability: options.durability,
+            batch_len: options.batch_len,
+            level: options.level,
+        });
+        // After a clean close there is nothing to settle, and opening writes nothing at all.
+        if recovery.file_len != end || checkpoint_offset != end || slot_damaged {
+            appender.settle(recovery.watermark.min(end), recovery.file_len)?;
+        }
+        appender.publish();
+        let view = Arc::clone(&log.view);
+        let on_written = OnWritten(Box::new(move |appender: &Appender| {
+            let state = appender.boundary();
+            let mut view = view.write();
+            view.end_offset = state.end_offset;
+            view.entry_count = state.entry_count();
+            view.state.clone_from(state);
+        }));
+        let core = Core::new(appender, options.batch_len, options.staged_len_max, on_written);
+        log.core.set(core).expect("a log becomes a writer once");
+        Ok(log)
+    }
+}
+
+fn corruption(path: &Path, recovery: &Recovery) -> Option<Corruption> {
+    (recovery.verdict == Verdict::Damaged).then(|| Corruption {
+        path: path.to_owned(),
+        offset: recovery.state.end_offset,
+        lost: recovery.lost.unwrap_or(LostEntries { first: recovery.state.entry_count(), end: None }),
+        cause: recovery.cause.clone().unwrap_or(Cause::Missing {
+            file_len: recovery.file_len,
+            watermark: recovery.watermark,
+        }),
+    })
+}
+
+fn sync_before_reading(path: &Path, file: &Arc<dyn DiskFile>, how: OpenAs) -> Result<(), IoError> {
+    match file.sync() {
+        // A medium that cannot be written has nothing to sync.
+        Err(error)
+            if how == OpenAs::Reader
+                && matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput | ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        result => result.context(path, "sync"),
+    }
+}
+
+/// Copies `from..to` of the segment beside it before it is cut.
+fn save_cut(disk: &dyn Disk, log: &Log, from: u64, to: u64, incarnation: u64) -> Result<(), IoError> {
+    let path = cut_path(&log.path, incarnation);
+    let file = disk.open(&path, Access::CreateNew).context(&path, "create")?;
+    copy_range(&*log.file, &*file, from, to).context(&path, "write")?;
+    file.sync().context(&path, "sync")?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    disk.sync_dir(folder).context(folder, "sync")
+}
+
+/// Where bytes are kept that were cut off the segment at `path` (W-1).
+pub(crate) fn cut_path(path: &Path, incarnation: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".cut-{incarnation:016x}"));
+    name.into()
+}
+
+/// Copies a range of one file to the start of another.
+pub(crate) fn copy_range(from: &dyn DiskFile, to: &dyn DiskFile, start: u64, end: u64) -> std::io::Result<()> {
+    const COPY_LEN: u64 = 1 << 20;
+    let mut offset = start;
+    while offset < end {
+        let len = usize::try_from((end - offset).min(COPY_LEN)).unwrap_or(usize::MAX);
+        let bytes = from.read_vec_at(offset, len)?;
+        if bytes.is_empty() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        to.write_all_at(&bytes, offset - start)?;
+        offset += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+impl Log {
+    /// Where the checkpoint in the file ends now, which another process may have written.
+    pub(crate) fn checkpointed_len(&self) -> Result<u64, SegmentError> {
+        let segment = Segment::load_file(&self.path, Arc::clone(&self.file))?;
+        Ok(segment.checkpoint().map_or(super::HEAD_LEN, |checkpoint| checkpoint.state.end_offset))
+    }
+
+    /// Reads on up to `durable_len`, which a writer has published; every new entry is hashed.
+    pub(crate) fn follow(&self, durable_len: u64) -> Result<(), ReadError> {
+        let state = self.view.read().state.clone();
+        if durable_len <= state.end_offset || self.view.read().damage.is_some() {
+            return Ok(());
+        }
+        let mut reader = self.frame_reader(durable_len, super::READ_AHEAD_LONG);
+        let mut replay = super::Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
+        while replay.state().end_offset < durable_len {
+            let before = (replay.state().end_offset, replay.state().entry_count());
+            let lost = LostEntries { first: before.1, end: None };
+            let frame = reader.header(before.0).context(&self.path, "read")?;
+            let frame = frame.map_err(|fault| self.corruption(before.0, lost, fault))?;
+            super::follows(&frame, replay.state().link, before.1, 0).map_err(|fault| self.corruption(before.0, lost, fault))?;
+            if frame.kind == crate::frame::FrameKind::BATCH {
+                let payload = reader.payload(&frame).context(&self.path, "read")?;
+                let payload = payload.map_err(|fault| self.corruption(before.0, lost, fault))?;
+                replay.apply(&frame, payload).map_err(|error| self.corruption(before.0, lost, error))?;
+            } else {
+                replay.skip(&frame);
+            }
+        }
+        let (state, _) = replay.into_parts();
+        let mut view = self.view.write();
+        if state.end_offset > view.state.end_offset {
+            view.end_offset = state.end_offset;
+            view.entry_count = state.entry_count();
+            self.durable_len.fetch_max(state.end_offset, Ordering::AcqRel);
+            view.state = state;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! All logs in one order: (Lamport clock, client, log, index) (E-9).
+
+use std::{cmp::Reverse, collections::BinaryHeap, ops::Range, sync::Arc};
+
+use super::{Frontier, FrontierRow, Workspace};
+use crate::{
+    bytes::{ClientId, LogId, Timestamp},
+    log::{Direction, Entry, Log, ReadError, Scan},
+};
+
+/// Read-ahead of each of the logs that are merged.
+const MERGE_READ_AHEAD: usize = 64 << 10;
+
+/// Entries of all logs in canonical order, lazily.
+///
+/// Holds one window of read-ahead and one batch for each log. Errors of one log are given as they come; after
+/// [`ReadError::Corrupt`] it goes on.
+#[derive(Debug)]
+pub struct Merged {
+    scans: Vec<Scan>,
+    heap: BinaryHeap<Reverse<Next>>,
+    errors: Vec<ReadError>,
+}
+
+/// The next entry of one of the scans, ordered by E-9.
+#[derive(Debug)]
+struct Next {
+    key: (u64, ClientId, LogId, u64),
+    scan: usize,
+    entry: Entry,
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Next {}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl Merged {
+    pub(super) fn new(scans: Vec<Scan>) -> Self {
+        let mut merged = Self { heap: BinaryHeap::with_capacity(scans.len()), scans, errors: Vec::new() };
+        (0..merged.scans.len()).for_each(|scan| merged.advance(scan));
+        merged
+    }
+
+    fn advance(&mut self, scan: usize) {
+        for item in &mut self.scans[scan] {
+            match item {
+                Ok(entry) => {
+                    let key = (entry.lamport(), entry.client(), entry.log(), entry.index());
+                    self.heap.push(Reverse(Next { key, scan, entry }));
+                    return;
+                }
+                Err(error) => self.errors.push(error),
+            }
+        }
+    }
+}
+
+impl Iterator for Merged {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.errors.pop() {
+            return Some(Err(error));
+        }
+        let Reverse(next) = self.heap.pop()?;
+        self.advance(next.scan);
+        Some(Ok(next.entry))
+    }
+}
+
+impl Workspace {
+    /// All entries of all logs in canonical order.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn merged(&self) -> Result<Merged, ReadError> {
+        self.merged_between(&Frontier::empty(), None)
+    }
+
+    /// What somebody has not seen who has seen `frontier`, in canonical order.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn since(&self, frontier: &Frontier) -> Result<Merged, ReadError> {
+        self.merged_between(frontier, None)
+    }
+
+    /// What lies between two frontiers, in canonical order; up to what there is if `to` is `None`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn merged_between(&self, from: &Frontier, to: Option<&Frontier>) -> Result<Merged, ReadError> {
+        self.merge(|log| Ok(Some((from.size(log.id())..to.map_or(u64::MAX, |to| to.size(log.id())), None))))
+    }
+
+    /// The entries of the streams with this name, of all logs that have one, in canonical order.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn merged_stream(&self, name: &str) -> Result<Merged, ReadError> {
+        self.merge(|log| Ok(log.find_stream(name)?.map(|stream| (0..u64::MAX, Some(stream)))))
+    }
+
+    #[allow(clippy::type_complexity, reason = "a range and a stream, used here only")]
+    fn merge(
+        &self,
+        part: impl Fn(&Log) -> Result<Option<(Range<u64>, Option<crate::StreamId>)>, ReadError>,
+    ) -> Result<Merged, ReadError> {
+        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let mut scans = Vec::with_capacity(logs.len());
+        for log in logs {
+            if let Some((range, stream)) = part(&log)? {
+                scans.push(Scan::new(log, range, stream, Direction::Forward, MERGE_READ_AHEAD)?);
+            }
+        }
+        Ok(Merged::new(scans))
+    }
+
+    /// How far each log goes now. What is staged is written first.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`]. Of a damaged log only what comes before the damage is in it.
+    pub fn frontier(&self) -> Result<Frontier, ReadError> {
+        self.frontier_of(|log| match &log.view.read().damage {
+            Some(_) => Ok(log.view.read().state.entry_count()),
+            None => Ok(log.entry_count()),
+        })
+    }
+
+    /// How far each log went at `time`: to before its first entry that is later.
+    ///
+    /// With a caller that replays, this is history and undo: [`Workspace::merged_between`] the empty frontier and
+    /// this one gives the state at that time.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn at(&self, time: Timestamp) -> Result<Frontier, ReadError> {
+        self.frontier_of(|log| log.size_at(time))
+    }
+
+    fn frontier_of(&self, size: impl Fn(&Log) -> Result<u64, ReadError>) -> Result<Frontier, ReadError> {
+        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let mut rows = Vec::with_capacity(logs.len());
+        for log in logs {
+            let wanted = size(&log)?;
+            let (size, root) = log.root_at(Some(wanted))?;
+            let lamport = match size.checked_sub(1) {
+                Some(last) => log.entry(last)?.lamport(),
+                None => 0,
+            };
+            rows.push(FrontierRow { client: log.client(), log: log.id(), size, lamport, root });
+        }
+        Ok(Frontier::from(rows))
+    }
+}

@@ -1,0 +1,389 @@
+//! Workspaces: what an application holds.
+//!
+//! - `open`: creating and opening; `options`, `metadata`: how, and what it is;
+//! - here: appending and committing to the client's own log;
+//! - `view`: reading one log; `merge`: reading all of them in canonical order;
+//! - `frontier`: how far each log goes;
+//! - `transfer`: bundles out and in; `backup`: a consistent copy.
+
+mod backup;
+mod frontier;
+mod merge;
+mod metadata;
+mod open;
+mod options;
+mod stream;
+mod transfer;
+mod view;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    bytes::{ClientId, LogId, Timestamp, WorkspaceId},
+    entry::{FrontierRow, Kind},
+    io::{Disk, DiskFile},
+    log::{AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict, Writer, look_for_writer},
+};
+
+pub use self::{
+    backup::BackupError,
+    frontier::Frontier,
+    merge::Merged,
+    metadata::MetadataError,
+    open::{OpenError, UnreadableLog},
+    options::{Clock, Options},
+    stream::{Stream, StreamError},
+    transfer::{ExportError, ExportReport, ImportError, ImportReport, ImportedLog},
+    view::{LogStats, LogView},
+};
+pub(crate) use self::{
+    metadata::Metadata,
+    open::{index_folder, segment_path, writer_name},
+};
+
+/// A workspace that is open: the own log of this client, and replicas of the others'.
+///
+/// All methods may be called from any thread. Cloning gives another handle of the same workspace.
+///
+/// # Examples
+///
+/// Append, commit, read back, and prove:
+///
+/// ```
+/// use annals::{Options, Workspace};
+///
+/// let folder = tempfile::tempdir()?;
+/// let workspace = Workspace::create(folder.path().join("notes"), Options::default())?;
+/// let note = workspace.stream("note/4711")?;
+/// note.append(b"hello")?;
+/// let index = workspace.append(b"world")?.index();
+/// workspace.commit()?; // durable when it returns
+///
+/// let log = workspace.own_log();
+/// assert_eq!(log.entry(index)?.payload(), b"world");
+/// let root = log.root()?;
+/// log.prove_inclusion(index, None)?.verify(&root)?;
+/// workspace.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    metadata: Metadata,
+    options: Options,
+    cache: Arc<BatchCache>,
+    own: Arc<Log>,
+    /// All logs, the own one among them.
+    logs: RwLock<BTreeMap<LogId, Arc<Log>>>,
+    unreadable: Mutex<Vec<UnreadableLog>>,
+    recovered: Verdict,
+    /// Highest Lamport clock of the other logs.
+    foreign_lamport: AtomicU64,
+    /// Held while a *seen* entry is written.
+    seeing: Mutex<()>,
+    /// The writer's lock, held as long as the workspace is open.
+    lock: Option<Arc<dyn DiskFile>>,
+}
+
+/// Changes that have their indices and are not necessarily durable yet.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "the changes are durable only after a commit, or when the ticket was waited for"]
+pub struct Ticket<'a> {
+    workspace: &'a Workspace,
+    assigned: Assigned,
+}
+
+impl Ticket<'_> {
+    /// Index of the first entry.
+    pub fn index(&self) -> u64 {
+        self.assigned.first
+    }
+
+    /// Indices of all entries.
+    pub fn indices(&self) -> std::ops::Range<u64> {
+        self.assigned.first..self.assigned.end
+    }
+
+    /// Waits until the changes are durable, syncing if nobody else does.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Void`] if the disk was full when they were to be written, and the other reasons of
+    /// [`Workspace::commit`].
+    pub fn wait_durable(self) -> Result<Progress, AppendError> {
+        self.workspace.core()?.wait(self.assigned)
+    }
+}
+
+impl Workspace {
+    /// The id of the workspace, the same for all of its clients.
+    pub fn id(&self) -> WorkspaceId {
+        self.inner.metadata.workspace
+    }
+
+    /// The client whose own log can be written here.
+    pub fn client(&self) -> ClientId {
+        self.inner.metadata.client
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// When the workspace was created on this device.
+    pub fn created(&self) -> Timestamp {
+        self.inner.metadata.created
+    }
+
+    /// What opening found at the end of the own log. All but [`Verdict::Damaged`] is what a crash may leave.
+    pub fn recovered(&self) -> &Verdict {
+        &self.inner.recovered
+    }
+
+    /// Logs that are in the folder and cannot be used, each with the reason.
+    pub fn with_unreadable_logs<R>(&self, look: impl FnOnce(&[UnreadableLog]) -> R) -> R {
+        look(&self.inner.unreadable.lock())
+    }
+
+    fn core(&self) -> Result<&Core, AppendError> {
+        self.inner.own.core.get().ok_or(AppendError::ReadOnly)
+    }
+
+    /// Appends one change to the own log, in the default stream. This process reads it at once; it is durable
+    /// after the next [`Workspace::commit`].
+    ///
+    /// Cost: a copy into a buffer, under a short lock. Whoever fills the buffer encodes and writes it.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`].
+    pub fn append(&self, payload: &[u8]) -> Result<Ticket<'_>, AppendError> {
+        self.append_change(Change::new(payload))
+    }
+
+    /// Appends one change, with its stream and its time.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`].
+    ///
+    /// # Panics
+    ///
+    /// If the change names a stream that the log has not declared: ids come from [`Stream::id`].
+    pub fn append_change(&self, change: Change<'_>) -> Result<Ticket<'_>, AppendError> {
+        self.append_all(&[change])
+    }
+
+    /// Appends all changes or none, also after a crash: in the given order, with nothing in between.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]. Nothing was appended.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Workspace::append_change`].
+    pub fn append_all(&self, changes: &[Change<'_>]) -> Result<Ticket<'_>, AppendError> {
+        let core = self.core()?;
+        self.record_seen(core)?;
+        for change in changes {
+            self.inner.own.assert_declared(change.stream);
+        }
+        let assigned = core.append(changes, self.time(), None)?;
+        Ok(Ticket { workspace: self, assigned })
+    }
+
+    /// The time for changes that bring none.
+    fn time(&self) -> Option<Timestamp> {
+        match &self.inner.options.clock {
+            Clock::System => Some(self.inner.disk.now()),
+            Clock::None => None,
+            Clock::Custom(clock) => clock(),
+        }
+    }
+
+    /// Before the Lamport clock jumps over those of other logs, what was seen of them is recorded (D-17 of the
+    /// design, E-8).
+    fn record_seen(&self, core: &Core) -> Result<(), AppendError> {
+        // Cheap as long as nothing was imported.
+        let foreign = self.inner.foreign_lamport.load(Ordering::Acquire);
+        if foreign == 0 || core.lamport() >= foreign {
+            return Ok(());
+        }
+        let _seeing = self.inner.seeing.lock();
+        if core.lamport() >= foreign {
+            return Ok(());
+        }
+        let rows = self.foreign_rows();
+        let frontier = Frontier::from(rows);
+        let payload = frontier.encode();
+        // A frontier of more logs than one entry holds would be split; entries of control are not.
+        let change = Change::new(&payload).of_kind(Kind::SEEN);
+        core.append(&[change], self.time(), Some(frontier.lamport()))?;
+        Ok(())
+    }
+
+    fn foreign_rows(&self) -> Vec<FrontierRow> {
+        let logs = self.inner.logs.read();
+        let foreign = logs.values().filter(|log| log.id() != self.inner.own.id());
+        let rows = foreign.map(|log| {
+            let state = log.view.read().state.clone();
+            FrontierRow {
+                client: log.client(),
+                log: log.id(),
+                size: state.entry_count(),
+                lamport: state.lamport,
+                root: state.peaks.root(&log.keys),
+            }
+        });
+        rows.filter(|row| row.size > 0).collect()
+    }
+
+    /// Makes everything durable that was appended before the call, by any thread. Says how far the log is durable
+    /// then; concurrent commits share one sync.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]. After [`AppendError::Poisoned`] only opening again helps.
+    pub fn commit(&self) -> Result<Progress, AppendError> {
+        self.core()?.commit()
+    }
+
+    /// How far the own log is acknowledged as durable.
+    pub fn durable(&self) -> Progress {
+        match self.inner.own.core.get() {
+            Some(core) => core.durable(),
+            None => {
+                let view = self.inner.own.view.read();
+                Progress { entries: view.entry_count, changes: view.state.change_count }
+            }
+        }
+    }
+
+    /// Commits, and records it in a checkpoint: opening again then costs next to nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`].
+    pub fn checkpoint(&self) -> Result<(), AppendError> {
+        self.core()?.checkpoint()
+    }
+
+    /// Whether a write failed in a way that only opening again mends.
+    pub fn is_poisoned(&self) -> bool {
+        self.inner.own.core.get().is_some_and(Core::is_poisoned)
+    }
+
+    /// Goes on after [`AppendError::DiskFull`]. What was void stays void.
+    ///
+    /// # Errors
+    ///
+    /// Any other reason why the log cannot be written.
+    pub fn resume(&self) -> Result<(), AppendError> {
+        self.inner.own.forget_streams();
+        self.core()?.resume()
+    }
+
+    /// Commits, records it in a checkpoint, and closes the workspace for writing.
+    ///
+    /// Dropping the last handle does the same, but swallows errors.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`]. A workspace that was opened to read only is closed by dropping it.
+    pub fn close(self) -> Result<(), AppendError> {
+        self.inner.close()
+    }
+
+    /// Beside a writer in another process: sees what has become durable since. Also finds new logs.
+    ///
+    /// Does nothing in the process that writes.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`] and [`OpenError`].
+    pub fn refresh(&self) -> Result<(), OpenError> {
+        if self.inner.lock.is_some() {
+            return Ok(());
+        }
+        let own = self.inner.metadata.log;
+        let writer = look_for_writer(&*self.inner.disk, &self.inner.path.join("LOCK"))?;
+        let known: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        for log in known {
+            let published = match writer {
+                Writer::Active(Some(published)) if log.id() == own && published.log == own => Some(published.durable_len),
+                _ => None,
+            };
+            let durable_len = match published {
+                Some(durable_len) => durable_len,
+                None => log.checkpointed_len()?,
+            };
+            log.follow(durable_len)?;
+        }
+        for id in open::list_logs(&*self.inner.disk, &self.inner.path)? {
+            if !self.inner.logs.read().contains_key(&id) {
+                let how = OpenAs::Follower { durable_len: None };
+                if let Ok(opened) = open::open_log(&self.inner.disk, &self.inner.path, &self.inner.metadata, id, &self.inner.cache, how) {
+                    self.inner.logs.write().insert(id, opened.log);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every index up to the end of its log; `progress` is told bytes done and bytes in all, and ends it by
+    /// answering `false`. `anew` drops what there is first.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn reindex(&self, anew: bool, mut progress: impl FnMut(u64, u64) -> bool) -> Result<(), ReadError> {
+        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let total: u64 = logs.iter().map(|log| log.view.read().end_offset).sum();
+        let mut before = 0;
+        for log in logs {
+            if anew {
+                log.clear_index()?;
+            }
+            log.read_up_index_with(&mut |done, _| progress(before + done, total))?;
+            before += log.view.read().end_offset;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), AppendError> {
+        let logs: Vec<Arc<Log>> = self.logs.read().values().cloned().collect();
+        let mut result = Ok(());
+        for log in logs {
+            if let Some(core) = log.core.get() {
+                result = result.and(core.close());
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to see errors calls `Workspace::close`.
+        let _ = self.close();
+    }
+}

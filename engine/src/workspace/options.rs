@@ -1,0 +1,122 @@
+//! How a workspace is opened.
+
+use std::{fmt, sync::Arc};
+
+use crate::{Timestamp, log::{Durability, WriterOptions}};
+
+/// Where the time of a change comes from that brings none.
+#[derive(Clone, Default)]
+pub enum Clock {
+    /// The wall clock of the machine.
+    #[default]
+    System,
+    /// Nowhere: such changes have no time.
+    None,
+    /// The host application.
+    Custom(Arc<dyn Fn() -> Option<Timestamp> + Send + Sync>),
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "System",
+            Self::None => "None",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+/// How a [`Workspace`](crate::Workspace) is created or opened. The defaults are safe to ship.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{Clock, Options};
+///
+/// let options = Options::default().cache_len(1 << 20).clock(Clock::None);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a workspace is opened with them"]
+pub struct Options {
+    durability: Durability,
+    batch_len: usize,
+    compression_level: i32,
+    cache_len: usize,
+    staged_len: usize,
+    pub(crate) clock: Clock,
+    pub(crate) aligned_frames: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            batch_len: 32 << 10,
+            compression_level: 1,
+            cache_len: 16 << 20,
+            staged_len: 1 << 20,
+            clock: Clock::System,
+            aligned_frames: false,
+        }
+    }
+}
+
+impl Options {
+    /// What a commit waits for (default: [`Durability::Full`]).
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Target of the uncompressed length of a batch in bytes (default: 32 KiB; 1 KiB to 8 MiB).
+    ///
+    /// A larger one compresses better; a smaller one makes reading a single entry cheaper.
+    pub fn batch_len(mut self, bytes: usize) -> Self {
+        self.batch_len = bytes.clamp(1 << 10, 8 << 20);
+        self
+    }
+
+    /// Level of zstd (default: 1).
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.compression_level = level;
+        self
+    }
+
+    /// Bytes of decoded batches that are kept for reading (default: 16 MiB).
+    pub fn cache_len(mut self, bytes: usize) -> Self {
+        self.cache_len = bytes;
+        self
+    }
+
+    /// Bytes of changes that may wait to be written; then appending waits as well (default: 1 MiB).
+    pub fn staged_len(mut self, bytes: usize) -> Self {
+        self.staged_len = bytes.clamp(64 << 10, 1 << 30);
+        self
+    }
+
+    /// Where the time of changes comes from that bring none (default: [`Clock::System`]).
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts every frame of new logs at a multiple of 4096 bytes, for devices that may destroy
+    /// neighbouring bytes of a sector when power fails. Costs about 2 KiB per commit.
+    pub fn aligned_frames(mut self) -> Self {
+        self.aligned_frames = true;
+        self
+    }
+
+    pub(crate) fn cache_budget(&self) -> usize {
+        self.cache_len
+    }
+
+    pub(crate) fn writer(&self) -> WriterOptions {
+        WriterOptions {
+            durability: self.durability,
+            batch_len: self.batch_len,
+            level: self.compression_level,
+            staged_len_max: self.staged_len.max(2 * self.batch_len),
+        }
+    }
+}
