@@ -52,6 +52,8 @@ const HEAD_LEN: u64 = 16_384;
 const STRETCH_LEN: u64 = 262_144;
 /// How far behind the start of its span a batch frame starts a new one.
 const SPAN_LEN: u64 = 16_384;
+/// Longest frame: the longest payload, header and trailer, at the widest alignment (F-1).
+const FRAME_LEN_MAX: u64 = (35_651_584 + 80_u64).next_multiple_of(4096);
 /// Runs of one level that make up one of the next.
 const FOLD: usize = 8;
 /// Lowest level of the tree nodes that are kept; lower ones are cheap to compute again.
