@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    FOLD, HEAD_LEN, Identity, NODE_LEVEL_MAX, NODE_LEVEL_MIN, Position, STRETCH_LEN, SpanRef,
+    FOLD, FRAME_LEN_MAX, HEAD_LEN, Identity, NODE_LEVEL_MAX, NODE_LEVEL_MIN, Position, STRETCH_LEN,
+    SpanRef,
     types::{Declaration, DeclarationForm},
 };
 use crate::{
@@ -187,6 +188,8 @@ impl RunHeader {
             && self.start_offset <= self.end.end_offset
             // Complete.
             && self.end.end_offset >= stretch_start(stretches.end)
+            // A frame that starts in a stretch reaches only so far beyond it.
+            && self.end.end_offset - stretch_start(stretches.end) < FRAME_LEN_MAX
             && (self.span_count == 0) == (self.start_offset == self.end.end_offset)
             && self.first_index <= self.end.end_index
             && self.end.end_index <= LOG_ENTRY_COUNT_MAX

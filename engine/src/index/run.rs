@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    IndexError, NODE_LEVEL_MAX, NODE_LEVEL_MIN, SpanRef,
+    IndexError, SpanRef,
     layout::{
         CONTENT_LEN, HEADER_LEN, POSTING_LEN, RunHeader, STREAM_ROW_LEN, Sections, Span, StreamRow,
     },
@@ -111,16 +111,11 @@ impl Run {
         self.span(number)
     }
 
-    /// The hash of a perfect subtree whose last leaf lies in this run.
+    /// The hash of a perfect subtree whose last leaf lies in this run; its level is one that is kept.
     pub(super) fn node(&self, level: u32, position: u64) -> Result<Option<Hash>, IndexError> {
-        let Some(at) = position.checked_sub(self.header.first_index >> level) else {
-            return Ok(None);
-        };
-        if !(NODE_LEVEL_MIN..=NODE_LEVEL_MAX).contains(&level)
-            || at >= self.header.node_count(level)
-        {
-            return Ok(None);
-        }
+        let first = self.header.first_index >> level;
+        let at = position.checked_sub(first).filter(|&at| at < self.header.node_count(level));
+        let Some(at) = at else { return Ok(None) };
         let mut hash = [0; Hash::LEN];
         self.read(self.header.nodes_of_level(level).start + at * Hash::LEN as u64, &mut hash)?;
         Ok(Some(Hash::from_bytes(hash)))

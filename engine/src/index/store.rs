@@ -5,8 +5,8 @@ use std::{io, path::PathBuf, sync::Arc};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Declarations, Direction, FOLD, FrameSummary, HEAD_LEN, Identity, Ignored, IndexError, Position,
-    SpanRef, Spans, check,
+    Declarations, Direction, FOLD, FrameSummary, HEAD_LEN, Identity, Ignored, IndexError,
+    NODE_LEVEL_MAX, NODE_LEVEL_MIN, Position, SpanRef, Spans, check,
     iter::Runs,
     layout::{RunHeader, RunId},
     merge::{folded, merge},
@@ -48,6 +48,33 @@ struct State {
     memory_len: usize,
 }
 
+impl State {
+    /// What is known from `runs`, which are all in files.
+    fn new(runs: Runs, origin: &Position, identity: &Identity) -> Self {
+        let stretch = match runs.last().map(|run| run.header()) {
+            None => Stretch::new(0, *origin),
+            Some(last) => {
+                let next = last.id.stretches().map_or(0, |stretches| stretches.end);
+                Stretch::new(next, last.end)
+            }
+        };
+        let mut state = Self { runs, stretch, memory_len: 0 };
+        // The last frame may have jumped over stretches whose empty runs were not written any more.
+        state.finish_complete(identity);
+        state
+    }
+
+    /// Makes runs of the stretches in which no frame can start any more.
+    fn finish_complete(&mut self, identity: &Identity) {
+        while self.stretch.is_complete() {
+            let (header, content) = self.stretch.encode(identity);
+            self.memory_len += content.len();
+            Arc::make_mut(&mut self.runs).push(Arc::new(Run::in_memory(header, content)));
+            self.stretch = Stretch::new(self.stretch.number() + 1, *self.stretch.end());
+        }
+    }
+}
+
 /// What is to be done next to make the files what X-2 says.
 enum Step {
     /// Write the run here to a file.
@@ -77,7 +104,7 @@ impl Index {
             root: LogKeys::new(identity.log).root(0, &Hash::ZERO),
         };
         let found = scan(&disk, &folder, &identity, &origin)?;
-        let stretch = stretch_behind(&found.runs, &origin);
+        let state = State::new(Arc::new(found.runs), &origin, &identity);
         Ok(Self {
             disk,
             folder,
@@ -85,7 +112,7 @@ impl Index {
             origin,
             ignored: found.ignored,
             evidence: found.evidence,
-            state: RwLock::new(State { runs: Arc::new(found.runs), stretch, memory_len: 0 }),
+            state: RwLock::new(state),
             upkeep: Mutex::new(found.leftovers),
         })
     }
@@ -97,77 +124,17 @@ impl Index {
     /// If the frame does not continue at [`Index::position`], or what it says contradicts itself.
     pub fn push(&self, frame: &FrameSummary<'_>) {
         let mut state = self.state.write();
-        let state = &mut *state;
         state.stretch.push(frame);
-        while state.stretch.is_complete() {
-            let (header, content) = state.stretch.encode(&self.identity);
-            state.memory_len += content.len();
-            Arc::make_mut(&mut state.runs).push(Arc::new(Run::in_memory(header, content)));
-            state.stretch = Stretch::new(state.stretch.number() + 1, *state.stretch.end());
-        }
+        state.finish_complete(&self.identity);
     }
 
     /// Forgets what is in no file, so that [`Index::position`] is [`Index::persisted`].
     pub fn truncate_tail(&self) {
         let _upkeep = self.upkeep.lock();
         let mut state = self.state.write();
-        let runs = Arc::make_mut(&mut state.runs);
-        runs.retain(|run| run.memory().is_none());
-        let stretch = stretch_behind(runs, &self.origin);
-        state.stretch = stretch;
-        state.memory_len = 0;
-    }
-
-    /// Forgets everything; removes the files as well if `remove` says so. Readers that are under way
-    /// keep what they have.
-    ///
-    /// # Errors
-    ///
-    /// [`IndexError::Io`]; the index is empty all the same.
-    pub fn clear(&self, remove: bool) -> Result<(), IndexError> {
-        let mut upkeep = self.upkeep.lock();
-        {
-            let mut state = self.state.write();
-            state.runs = Arc::default();
-            state.stretch = stretch_behind(&[], &self.origin);
-            state.memory_len = 0;
-        }
-        if remove {
-            upkeep.clear();
-            super::remove_all(&*self.disk, &self.folder)
-                .map_err(|source| IndexError::Io { path: self.folder.clone(), source })?;
-        }
-        Ok(())
-    }
-
-    /// Looks at the folder again, after another process has folded or removed runs. What is in no file is
-    /// forgotten.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Index::open`].
-    pub fn reload(&self) -> Result<(), IndexError> {
-        let mut upkeep = self.upkeep.lock();
-        let found = scan(&self.disk, &self.folder, &self.identity, &self.origin)?;
-        let mut state = self.state.write();
-        state.stretch = stretch_behind(&found.runs, &self.origin);
-        state.runs = Arc::new(found.runs);
-        state.memory_len = 0;
-        *upkeep = found.leftovers;
-        Ok(())
-    }
-
-    /// The number of streams that are declared in what has been pushed.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Index::locate`].
-    pub fn declaration_count(&self) -> Result<u32, IndexError> {
-        let mut count = 0;
-        for declaration in self.declarations() {
-            count = declaration?.stream.0.max(count);
-        }
-        Ok(count)
+        let mut runs = Arc::clone(&state.runs);
+        Arc::make_mut(&mut runs).retain(|run| run.memory().is_none());
+        *state = State::new(runs, &self.origin, &self.identity);
     }
 
     /// Writes runs for the stretches that are complete below `durable_len`, folds what can be
@@ -184,15 +151,13 @@ impl Index {
         let mut leftovers = self.upkeep.lock();
         self.remove_leftovers(&mut leftovers, durable_len)?;
         while let Some(step) = self.next_step(durable_len) {
-            let runs = Arc::clone(&self.state.read().runs);
+            let runs = self.runs();
             match step {
                 Step::Write(at) => {
-                    self.create_folder()?;
                     let run = self.write(&runs[at])?;
                     self.replace(at, 1, run);
                 }
                 Step::Fold(at, id) => {
-                    self.create_folder()?;
                     let children = &runs[at..at + FOLD];
                     let run = self.fold(id, children)?;
                     self.replace(at, FOLD, run);
@@ -296,16 +261,18 @@ impl Index {
     }
 
     /// The hash of the perfect subtree of 2^`level` leaves at `position`; `None` if it is not
-    /// complete or the level is below 6.
+    /// complete, or the level not one of 6 to 47.
     ///
     /// # Errors
     ///
     /// As for [`Index::locate`].
     pub fn node(&self, level: u32, position: u64) -> Result<Option<Hash>, IndexError> {
+        if !(NODE_LEVEL_MIN..=NODE_LEVEL_MAX).contains(&level) {
+            return Ok(None);
+        }
         let runs = {
             let state = self.state.read();
-            let ends = state.stretch.start().end_index.checked_shr(level).unwrap_or(0);
-            if position >= ends {
+            if position >= state.stretch.start().end_index >> level {
                 return Ok(state.stretch.node(level, position));
             }
             Arc::clone(&state.runs)
@@ -327,9 +294,13 @@ impl Index {
     ///
     /// As for [`Index::locate`]; the first damage that is found.
     pub fn check(&self) -> Result<(), IndexError> {
-        let runs = Arc::clone(&self.state.read().runs);
+        let runs = self.runs();
         runs.iter().try_for_each(check::check)?;
         self.declarations().try_for_each(|declaration| declaration.map(drop))
+    }
+
+    pub(super) fn runs(&self) -> Runs {
+        Arc::clone(&self.state.read().runs)
     }
 
     fn next_step(&self, durable_len: u64) -> Option<Step> {
@@ -346,7 +317,8 @@ impl Index {
         })
     }
 
-    fn write(&self, run: &Run) -> Result<Run, IndexError> {
+    /// Writes a run that is in memory to a file.
+    pub(super) fn write(&self, run: &Run) -> Result<Run, IndexError> {
         let content = run.memory().unwrap_or_default();
         self.write_with(run.header().id, |out| {
             out.put(content)?;
@@ -365,6 +337,7 @@ impl Index {
         id: RunId,
         fill: impl FnOnce(&mut PageWriter) -> Result<RunHeader, IndexError>,
     ) -> Result<Run, IndexError> {
+        self.create_folder()?;
         let path = self.folder.join(id.file_name());
         let crc = id.page_crc(&self.identity);
         let mut out = PageWriter::create(self.disk.as_ref(), &path, crc)?;
@@ -390,7 +363,7 @@ impl Index {
         if leftovers.is_empty() {
             return Ok(());
         }
-        let runs = Arc::clone(&self.state.read().runs);
+        let runs = self.runs();
         let in_use = |name: &str| {
             let mut in_files = runs.iter().filter(|run| run.memory().is_none());
             in_files.any(|run| run.header().id.file_name() == name)
@@ -419,16 +392,5 @@ impl Index {
             (result, _) => result,
         };
         created.map_err(IndexError::io(&self.folder))
-    }
-}
-
-/// The stretch in which the first frame behind `runs` starts.
-fn stretch_behind(runs: &[Arc<Run>], origin: &Position) -> Stretch {
-    match runs.last() {
-        None => Stretch::new(0, *origin),
-        Some(run) => {
-            let next = run.header().id.stretches().map_or(0, |stretches| stretches.end);
-            Stretch::new(next, run.header().end)
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    FrameSummary, Identity, NODE_LEVEL_MAX, NODE_LEVEL_MIN, Position, SPAN_LEN, STRETCH_LEN,
-    SpanRef,
+    FRAME_LEN_MAX, FrameSummary, Identity, NODE_LEVEL_MAX, NODE_LEVEL_MIN, Position, SPAN_LEN,
+    STRETCH_LEN, SpanRef,
     layout::{RunHeader, RunId, Span, StreamRow, stretch_start},
     types::Declaration,
 };
@@ -56,6 +56,7 @@ impl Stretch {
         assert_eq!(frame.offset, self.end.end_offset, "frames are pushed without gaps");
         assert_eq!(frame.first_index, self.end.end_index, "entries are pushed without gaps");
         assert!(frame.end_offset > frame.offset, "a frame has a length");
+        assert!(frame.end_offset - frame.offset <= FRAME_LEN_MAX, "a frame has a limit");
         //
         let starts_span = self
             .spans

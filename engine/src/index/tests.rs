@@ -93,6 +93,11 @@ impl Model {
         }
     }
 
+    /// Appends a frame that ends where `stretch_count` stretches do.
+    fn fill(&mut self, stretch_count: u64) {
+        self.append(HEAD_LEN + STRETCH_LEN * stretch_count - self.end.end_offset);
+    }
+
     /// Appends a frame of `len` bytes.
     fn append(&mut self, len: u64) -> &Frame {
         let random = &mut self.random;
@@ -119,7 +124,7 @@ impl Model {
                 declarations.push(Declaration { stream, form, name, index });
             }
             // Few streams are busy, most are rare.
-            for _ in 0..1 + random.below(4) {
+            for _ in 0..=random.below(3) {
                 let busy = self.stream_count.min(3);
                 let among = if random.below(4) == 0 { self.stream_count } else { busy };
                 streams.push(StreamId(u32::try_from(random.below(u64::from(among) + 1)).unwrap()));
