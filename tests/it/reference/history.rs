@@ -1,0 +1,195 @@
+//! The rules that span entries (section 6), and the hashes of section 8 over them.
+//!
+//! A history is fed all entries of a log in order. Where entries are lost it is told so, and then
+//! checks only what still can be checked: there is no root without every leaf, and no telling
+//! whether a stream was declared.
+
+use std::collections::HashSet;
+
+use super::batch::Batch;
+use super::bytes::{Uuid, ensure, to_u64};
+use super::entry::{self, Entry, FLAG_NOT_FIRST, FLAG_NOT_LAST};
+use super::limits::STREAM_COUNT_MAX;
+use super::merkle::{self, Hash, Tree};
+use super::salts::Salts;
+
+/// What a log holds so far.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    log: Uuid,
+    salts: Salts,
+    /// None once entries are missing.
+    tree: Option<Tree>,
+    /// Index of the next entry.
+    pub(crate) end_index: u64,
+    /// Clock of the last entry, 0 if there is none.
+    pub(crate) lamport: u64,
+    /// Highest clock in the frontier of the last entry, if that is a seen entry (E-8).
+    seen_lamport_max: Option<u64>,
+    /// Whether the entry directly before `end_index` is known, or there is none.
+    before_is_known: bool,
+    /// Highest stream number that was declared.
+    pub(crate) stream_count: u32,
+    stream_names: HashSet<(u8, Vec<u8>)>,
+    /// Stream and timestamp of a change whose last part is yet to come (E-5).
+    open_change: Option<(u32, Option<i64>)>,
+    pub(crate) change_count: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) time_max: Option<i64>,
+}
+
+impl History {
+    /// The history of an empty log.
+    pub(crate) fn new(log: &Uuid, salts: Salts) -> Self {
+        Self {
+            log: *log,
+            salts,
+            tree: Some(Tree::new(log)),
+            end_index: 0,
+            lamport: 0,
+            seen_lamport_max: None,
+            before_is_known: true,
+            stream_count: 0,
+            stream_names: HashSet::new(),
+            open_change: None,
+            change_count: 0,
+            payload_bytes: 0,
+            time_max: None,
+        }
+    }
+
+    /// The entries from the next one up to `end_index` are unknown.
+    pub(crate) fn skip_to(&mut self, end_index: u64) {
+        if end_index > self.end_index {
+            let lost_count = end_index - self.end_index;
+            self.lamport = self.lamport.saturating_add(lost_count);
+            self.end_index = end_index;
+            self.tree = None;
+            self.before_is_known = false;
+            self.seen_lamport_max = None;
+            self.open_change = None;
+        }
+    }
+
+    /// Whether every entry from index 0 on is known.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    /// Root of all entries, if all are known (M-5).
+    pub(crate) fn root(&self) -> Option<Hash> {
+        self.tree.as_ref().map(Tree::root)
+    }
+
+    /// Peaks of all entries, if all are known (M-4).
+    pub(crate) fn peaks(&self) -> Option<Vec<Hash>> {
+        self.tree.as_ref().map(Tree::peaks)
+    }
+
+    /// Appends the entries of a batch; returns whether its root was checked, which needs all
+    /// entries before.
+    pub(crate) fn append(&mut self, batch: &Batch) -> Result<bool, String> {
+        ensure(batch.log == self.log, || "B-1: a batch of another log".to_owned())?;
+        ensure(batch.first_index == self.end_index, || {
+            format!("E-2: entry {} follows {} entries", batch.first_index, self.end_index)
+        })?;
+        for entry in &batch.entries {
+            self.push(entry)?;
+        }
+        match self.root() {
+            None => Ok(false),
+            Some(root) if root == batch.root => Ok(true),
+            Some(_) => Err(format!("B-1: root of the first {} entries", self.end_index)),
+        }
+    }
+
+    /// Ends an atomic group: all parts of a change belong to one (E-5).
+    pub(crate) fn end_group(&self) -> Result<(), String> {
+        ensure(self.open_change.is_none(), || {
+            format!("E-5: the change before entry {} has no last part", self.end_index)
+        })
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), String> {
+        entry::check_flags(entry)?;
+        self.check_lamport(entry)?;
+        self.check_stream(entry)?;
+        self.check_parts(entry)?;
+
+        if let Some(tree) = &mut self.tree {
+            let salt = self.salts.of(entry.index)?;
+            let payload_hash = merkle::payload_hash(&self.log, &salt, &entry.payload);
+            tree.push(merkle::leaf(&self.log, &entry.canonical_header()?, &payload_hash));
+        }
+        if entry.kind == entry::KIND_CHANGE && entry.flags & FLAG_NOT_FIRST == 0 {
+            self.change_count += 1;
+        }
+        self.payload_bytes = self.payload_bytes.saturating_add(to_u64(entry.payload.len()));
+        self.time_max = self.time_max.max(entry.timestamp);
+        self.end_index += 1;
+        self.before_is_known = true;
+        Ok(())
+    }
+
+    /// E-8; B-6 alone where the entry before is not known.
+    fn check_lamport(&mut self, entry: &Entry) -> Result<(), String> {
+        let next = self.lamport.saturating_add(1);
+        let may_jump_to = self.seen_lamport_max.map(|max| max.saturating_add(1));
+        let holds = if self.before_is_known {
+            entry.lamport == next || may_jump_to.is_some_and(|to| to > next && entry.lamport == to)
+        } else {
+            entry.lamport >= next
+        };
+        ensure(holds && entry.lamport > self.lamport, || {
+            format!(
+                "E-8: lamport {} of entry {} after {}",
+                entry.lamport, entry.index, self.lamport
+            )
+        })?;
+        self.lamport = entry.lamport;
+        self.seen_lamport_max = None;
+        if entry.kind == entry::KIND_SEEN {
+            let rows = entry::frontier(&entry.payload)?;
+            self.seen_lamport_max = rows.iter().map(|row| row.lamport).max();
+        }
+        Ok(())
+    }
+
+    /// E-4. After a loss a declaration may have been among the lost entries.
+    fn check_stream(&mut self, entry: &Entry) -> Result<(), String> {
+        if entry.kind == entry::KIND_STREAM {
+            let next = self.stream_count.saturating_add(1);
+            let holds = if self.is_whole() { entry.stream == next } else { entry.stream >= next };
+            ensure(holds, || {
+                format!("E-4: entry {} declares stream {}, not {next}", entry.index, entry.stream)
+            })?;
+            ensure(entry.stream <= STREAM_COUNT_MAX, || {
+                format!("L-1: entry {} declares stream {}", entry.index, entry.stream)
+            })?;
+            ensure(self.stream_names.insert(entry::stream_name(&entry.payload)?), || {
+                format!("E-4: entry {} declares a name again", entry.index)
+            })?;
+            self.stream_count = entry.stream;
+        }
+        let limit = if self.is_whole() { self.stream_count } else { STREAM_COUNT_MAX };
+        ensure(entry.stream <= limit, || {
+            format!("E-4: entry {} names stream {}", entry.index, entry.stream)
+        })
+    }
+
+    /// E-5. Directly after a loss a change may begin with any of its parts.
+    fn check_parts(&mut self, entry: &Entry) -> Result<(), String> {
+        let broken = || format!("E-5: entry {} is no part of a split change", entry.index);
+        let is_change = entry.kind == entry::KIND_CHANGE;
+        let continues = is_change && entry.flags & FLAG_NOT_FIRST != 0;
+        match self.open_change {
+            Some(first) => {
+                ensure(continues && first == (entry.stream, entry.timestamp), broken)?;
+            }
+            None => ensure(!continues || !self.before_is_known, broken)?,
+        }
+        let is_open = is_change && entry.flags & FLAG_NOT_LAST != 0;
+        self.open_change = is_open.then_some((entry.stream, entry.timestamp));
+        Ok(())
+    }
+}
