@@ -130,7 +130,10 @@ impl EntryHeader {
             part: Part::from_flags(reader.u8()?).ok_or(DecodeError::Reserved)?,
         };
         reader.zeros(6)?;
-        if header.lamport == 0 || header.lamport > LAMPORT_MAX || header.payload_len > ENTRY_PAYLOAD_LEN_MAX {
+        if header.lamport == 0
+            || header.lamport > LAMPORT_MAX
+            || header.payload_len > ENTRY_PAYLOAD_LEN_MAX
+        {
             return Err(DecodeError::Reserved);
         }
         Ok(header)
@@ -192,7 +195,9 @@ impl FrontierRow {
 ///
 /// [`DecodeError`] if there are too many, their order is wrong, or one is malformed.
 pub(crate) fn decode_frontier(payload: &[u8]) -> Result<Vec<FrontierRow>, DecodeError> {
-    if !payload.len().is_multiple_of(FrontierRow::LEN) || payload.len() / FrontierRow::LEN > FRONTIER_LOG_COUNT_MAX {
+    if !payload.len().is_multiple_of(FrontierRow::LEN)
+        || payload.len() / FrontierRow::LEN > FRONTIER_LOG_COUNT_MAX
+    {
         return Err(DecodeError::Trailing);
     }
     let mut reader = Reader::new(payload);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     bytes::{Reader, StreamId, Timestamp},
-    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, Kind, Part},
+    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, Kind, LAMPORT_MAX, Part},
 };
 
 /// The flags of an entry that E-1 knows; any combination is a [`Part`].
@@ -46,7 +46,7 @@ impl BatchMeta {
         let lamports: Column<u64> = column(&mut reader, count, Field::Lamport, u64::MAX)?;
         let timestamps = column(&mut reader, count, Field::Timestamp, u64::MAX)?;
         reader.finish().map_err(|_| BatchError::MetaTrailing)?;
-        if lamports.get(0) == 0 {
+        if lamports.get(0) == 0 || lamports.get(count - 1) > LAMPORT_MAX {
             return Err(BatchError::Column { field: Field::Lamport, error: ColumnError::Range });
         }
         if !lamports.rises(count) {

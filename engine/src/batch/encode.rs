@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     bytes::{Hash, LogId, Put as _, Timestamp},
-    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, LOG_ENTRY_COUNT_MAX},
+    entry::{ENTRY_PAYLOAD_LEN_MAX, EntryHeader, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX},
 };
 
 /// Shortest section, in bytes, that is worth a try with zstd. Its frame alone takes 9 bytes, so
@@ -130,6 +130,7 @@ fn check(first_index: u64, headers: &[EntryHeader], payloads: &[u8]) -> u32 {
     let mut payload_len = 0;
     for header in headers {
         assert!(header.lamport > lamport, "clocks rise from entry to entry");
+        assert!(header.lamport <= LAMPORT_MAX, "clocks have a limit");
         assert!(header.payload_len <= ENTRY_PAYLOAD_LEN_MAX, "too long a payload for an entry");
         lamport = header.lamport;
         payload_len += u64::from(header.payload_len);

@@ -125,7 +125,11 @@ impl FrameHeader {
     /// # Errors
     ///
     /// The first rule that is broken.
-    pub fn decode(bytes: &[u8; FRAME_HEADER_LEN], offset: u64, context: &FrameContext) -> Result<Self, FrameError> {
+    pub fn decode(
+        bytes: &[u8; FRAME_HEADER_LEN],
+        offset: u64,
+        context: &FrameContext,
+    ) -> Result<Self, FrameError> {
         let mut reader = Reader::new(bytes);
         if reader.array()? != MAGIC {
             return Err(FrameError::Magic);
@@ -157,14 +161,19 @@ impl FrameHeader {
         if header.offset != offset {
             return Err(FrameError::Misplaced(header.offset));
         }
-        if flags > (FLAG_CRITICAL | FLAG_COPY | FLAG_CONTINUES) || header.payload_len > FRAME_PAYLOAD_LEN_MAX {
+        if flags > (FLAG_CRITICAL | FLAG_COPY | FLAG_CONTINUES)
+            || header.payload_len > FRAME_PAYLOAD_LEN_MAX
+        {
             return Err(FrameError::Malformed);
         }
         if header.synced_upto > offset {
             return Err(FrameError::SyncedUpto(header.synced_upto));
         }
-        let generation_fits =
-            if offset < context.carried_upto { header.generation <= context.generation } else { header.generation == context.generation };
+        let generation_fits = if offset < context.carried_upto {
+            header.generation <= context.generation
+        } else {
+            header.generation == context.generation
+        };
         if !generation_fits {
             return Err(FrameError::Generation(header.generation));
         }
@@ -186,17 +195,25 @@ impl FrameHeader {
     /// # Errors
     ///
     /// [`FrameError::PayloadCrc`] or [`FrameError::Trailer`]; the latter also if `frame` is short.
-    pub fn payload<'a>(&self, frame: &'a [u8], context: &FrameContext) -> Result<&'a [u8], FrameError> {
+    pub fn payload<'a>(
+        &self,
+        frame: &'a [u8],
+        context: &FrameContext,
+    ) -> Result<&'a [u8], FrameError> {
         let mut reader = Reader::new(frame);
         reader.take(FRAME_HEADER_LEN).map_err(|_| FrameError::Trailer)?;
         let payload = reader.take(self.payload_len as usize).map_err(|_| FrameError::Trailer)?;
         if context.crc.crc(payload) != self.payload_crc {
             return Err(FrameError::PayloadCrc);
         }
-        let padding = reader.rest().len().checked_sub(FRAME_TRAILER_LEN).ok_or(FrameError::Trailer)?;
+        let padding =
+            reader.rest().len().checked_sub(FRAME_TRAILER_LEN).ok_or(FrameError::Trailer)?;
         reader.zeros(padding).map_err(|_| FrameError::Trailer)?;
         let trailer = (reader.u32()?, reader.u32()?);
-        if u64::from(trailer.0) != frame.len() as u64 || frame.len() as u64 != self.len(context.align_log2) || trailer.1 != self.header_crc {
+        if u64::from(trailer.0) != frame.len() as u64
+            || frame.len() as u64 != self.len(context.align_log2)
+            || trailer.1 != self.header_crc
+        {
             return Err(FrameError::Trailer);
         }
         Ok(payload)
@@ -211,13 +228,22 @@ impl FrameHeader {
 /// # Panics
 ///
 /// If the payload is longer than [`FRAME_PAYLOAD_LEN_MAX`]: what encodes batches keeps far below.
-pub fn encode_frame(mut header: FrameHeader, context: &FrameContext, out: &mut Vec<u8>, start: usize) -> FrameHeader {
+pub fn encode_frame(
+    mut header: FrameHeader,
+    context: &FrameContext,
+    out: &mut Vec<u8>,
+    start: usize,
+) -> FrameHeader {
     let payload = out.get(start + FRAME_HEADER_LEN..).expect("the caller left room for the header");
     header.payload_len = u32::try_from(payload.len()).expect("a payload is within its limit");
     assert!(header.payload_len <= FRAME_PAYLOAD_LEN_MAX, "a payload is within its limit");
     header.payload_crc = context.crc.crc(payload);
 
-    let flags = [(header.critical, FLAG_CRITICAL), (header.copy, FLAG_COPY), (header.continues, FLAG_CONTINUES)];
+    let flags = [
+        (header.critical, FLAG_CRITICAL),
+        (header.copy, FLAG_COPY),
+        (header.continues, FLAG_CONTINUES),
+    ];
     let mut bytes = Vec::with_capacity(FRAME_HEADER_LEN);
     bytes.put(&MAGIC);
     bytes.put_u8(header.kind.0);
@@ -237,7 +263,8 @@ pub fn encode_frame(mut header: FrameHeader, context: &FrameContext, out: &mut V
     bytes.put_u32(header.header_crc);
     out[start..start + FRAME_HEADER_LEN].copy_from_slice(&bytes);
 
-    let len = usize::try_from(header.len(context.align_log2)).expect("a frame is smaller than memory");
+    let len =
+        usize::try_from(header.len(context.align_log2)).expect("a frame is smaller than memory");
     out.pad_to(start + len - FRAME_TRAILER_LEN);
     out.put_u32(u32::try_from(len).expect("a frame is within its limit"));
     out.put_u32(header.header_crc);

@@ -29,8 +29,8 @@
 mod header;
 
 pub use self::header::{
-    FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN, FRAME_HEADER_LEN, FRAME_PAYLOAD_LEN_MAX, FRAME_TRAILER_LEN, FrameContext,
-    FrameError, FrameHeader, FrameKind, encode_frame, frame_len,
+    FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN, FRAME_HEADER_LEN, FRAME_PAYLOAD_LEN_MAX,
+    FRAME_TRAILER_LEN, FrameContext, FrameError, FrameHeader, FrameKind, encode_frame, frame_len,
 };
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ fn encode(payload: &[u8], offset: u64, context: &FrameContext) -> (FrameHeader, 
     (header, out)
 }
 
-fn decode(frame: &[u8], offset: u64, context: &FrameContext) -> Result<(FrameHeader, Vec<u8>), FrameError> {
+fn decode(
+    frame: &[u8],
+    offset: u64,
+    context: &FrameContext,
+) -> Result<(FrameHeader, Vec<u8>), FrameError> {
     let head = frame.first_chunk().ok_or(FrameError::Magic)?;
     let header = FrameHeader::decode(head, offset, context)?;
     let payload = header.payload(frame, context)?.to_vec();

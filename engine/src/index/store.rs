@@ -137,6 +137,50 @@ impl Index {
         *state = State::new(runs, &self.origin, &self.identity);
     }
 
+    /// Forgets everything; removes the files as well if `remove` says so. Readers that are under way
+    /// keep what they have.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Io`]; the index is empty all the same.
+    pub fn clear(&self, remove: bool) -> Result<(), IndexError> {
+        let mut upkeep = self.upkeep.lock();
+        *self.state.write() = State::new(Arc::default(), &self.origin, &self.identity);
+        if remove {
+            upkeep.clear();
+            super::remove_all(&*self.disk, &self.folder)
+                .map_err(|source| IndexError::Io { path: self.folder.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the folder again, after another process has folded or removed runs. What is in no file is
+    /// forgotten.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Index::open`].
+    pub fn reload(&self) -> Result<(), IndexError> {
+        let mut upkeep = self.upkeep.lock();
+        let found = scan(&self.disk, &self.folder, &self.identity, &self.origin)?;
+        *self.state.write() = State::new(Arc::new(found.runs), &self.origin, &self.identity);
+        *upkeep = found.leftovers;
+        Ok(())
+    }
+
+    /// The number of streams that are declared in what has been pushed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Index::locate`].
+    pub fn declaration_count(&self) -> Result<u32, IndexError> {
+        let mut count = 0;
+        for declaration in self.declarations() {
+            count = declaration?.stream.0.max(count);
+        }
+        Ok(count)
+    }
+
     /// Writes runs for the stretches that are complete below `durable_len`, folds what can be
     /// folded, and removes files that are not used any more. Creates the folder if it is missing.
     ///

@@ -141,7 +141,10 @@ impl Appender {
     pub(crate) fn new(start: AppenderStart) -> Self {
         Self {
             durable: start.state.end_offset,
-            acknowledged: Progress { entries: start.state.entry_count(), changes: start.state.change_count },
+            acknowledged: Progress {
+                entries: start.state.entry_count(),
+                changes: start.state.change_count,
+            },
             path: start.path,
             file: start.file,
             header: start.header,
@@ -176,6 +179,16 @@ impl Appender {
         self.boundary.as_ref().unwrap_or(&self.state)
     }
 
+    /// Whether the last frame's atomic group goes on.
+    pub(crate) fn in_group(&self) -> bool {
+        self.boundary.is_some()
+    }
+
+    /// Takes back the frames of an atomic group whose end did not come.
+    pub(crate) fn drop_incomplete_group(&mut self) -> Result<(), IoError> {
+        self.boundary.take().map_or(Ok(()), |boundary| self.roll_back(boundary))
+    }
+
     /// What may be acknowledged: everything that is as durable as was asked for.
     pub(crate) fn acknowledged(&self) -> Progress {
         self.acknowledged
@@ -200,7 +213,8 @@ impl Appender {
         let mut start = 0;
         self.out.clear();
         while start < staged.len() {
-            let positions = staged.batch_from(start, self.batch_len, BATCH_ENTRY_COUNT_MAX as usize);
+            let positions =
+                staged.batch_from(start, self.batch_len, BATCH_ENTRY_COUNT_MAX as usize);
             start = positions.end;
             self.encode(staged, positions);
             if self.out.len() >= WRITE_LEN_MAX {
@@ -222,7 +236,14 @@ impl Appender {
         let start = self.out.len();
         self.out.resize(start + FRAME_HEADER_LEN, 0);
         let headers = &staged.headers[positions.clone()];
-        self.encoder.encode(self.header.log, first_index, headers, staged.payloads_of(&positions), Hash::ZERO, &mut self.out);
+        self.encoder.encode(
+            self.header.log,
+            first_index,
+            headers,
+            staged.payloads_of(&positions),
+            Hash::ZERO,
+            &mut self.out,
+        );
 
         let mut effect = self.spare_effects.pop().unwrap_or_default();
         self.hasher
@@ -236,7 +257,14 @@ impl Appender {
         self.close_frame(start, first_index, continues, effect, root);
     }
 
-    fn close_frame(&mut self, start: usize, first_index: u64, continues: bool, effect: Effect, root: Hash) {
+    fn close_frame(
+        &mut self,
+        start: usize,
+        first_index: u64,
+        continues: bool,
+        effect: Effect,
+        root: Hash,
+    ) {
         let frame = FrameHeader {
             kind: FrameKind::BATCH,
             critical: true,
@@ -249,7 +277,8 @@ impl Appender {
             incarnation: self.incarnation,
             synced_upto: self.durable,
             first_index,
-            entry_count: u32::try_from(self.state.entry_count() - first_index).expect("a batch is within its limit"),
+            entry_count: u32::try_from(self.state.entry_count() - first_index)
+                .expect("a batch is within its limit"),
             link: self.state.link,
             opening: self.opening,
             header_crc: 0,
@@ -272,7 +301,10 @@ impl Appender {
     pub(crate) fn append_batch(&mut self, batch: &Batch, bytes: &[u8]) -> Result<(), BatchRefused> {
         let offset = self.state.end_offset;
         let count = self.state.entry_count();
-        assert!(batch.first_index() <= count && count < batch.end_index(), "the batch continues the log");
+        assert!(
+            batch.first_index() <= count && count < batch.end_index(),
+            "the batch continues the log"
+        );
         self.out.clear();
         if batch.header().continues() && self.boundary.is_none() {
             self.boundary = Some(self.state.clone());
@@ -287,7 +319,8 @@ impl Appender {
         } else {
             let mut rest = Staged::starting_at(count);
             rest.open_group = batch.header().continues();
-            let known = usize::try_from(count - batch.first_index()).expect("a batch is smaller than memory");
+            let known = usize::try_from(count - batch.first_index())
+                .expect("a batch is smaller than memory");
             batch.entries().skip(known).for_each(|(header, payload)| rest.push(header, payload));
             let all = 0..rest.len();
             self.encode(&rest, all);
@@ -307,7 +340,11 @@ impl Appender {
         if let Some(_feeding) = self.feed.try_lock() {
             for written in &self.written {
                 if self.index.position().end_offset == written.frame.offset {
-                    self.index.push(&written.effect.summary(&written.frame, written.end_offset, written.root));
+                    self.index.push(&written.effect.summary(
+                        &written.frame,
+                        written.end_offset,
+                        written.root,
+                    ));
                 }
             }
         }
@@ -337,7 +374,10 @@ impl Appender {
         }
         // The freed range is written again, so its cut must be durable first.
         let end = self.state.end_offset;
-        self.file.set_len(end).and_then(|()| self.file.sync()).context(&self.path, "undo a write")?;
+        self.file
+            .set_len(end)
+            .and_then(|()| self.file.sync())
+            .context(&self.path, "undo a write")?;
         if self.durable < end {
             // The sync has covered frames before the mark as well, perhaps several.
             self.durable = end;
@@ -384,7 +424,8 @@ impl Appender {
 
     fn acknowledge(&mut self) {
         let boundary = self.boundary();
-        self.acknowledged = Progress { entries: boundary.entry_count(), changes: boundary.change_count };
+        self.acknowledged =
+            Progress { entries: boundary.entry_count(), changes: boundary.change_count };
     }
 
     /// Whether so much waits for a sync that memory grows.
@@ -411,7 +452,11 @@ impl Appender {
     }
 
     fn write_checkpoint(&mut self, clean: bool) -> Result<(), IoError> {
-        assert_eq!(self.durable, self.boundary().end_offset, "a checkpoint records what is durable");
+        assert_eq!(
+            self.durable,
+            self.boundary().end_offset,
+            "a checkpoint records what is durable"
+        );
         if self.slot_unsynced {
             self.sync_file()?;
         }
@@ -423,7 +468,9 @@ impl Appender {
             state: self.boundary().clone(),
         };
         let bytes = checkpoint.encode(&checkpoint_context(&self.header, self.hasher.keys()));
-        self.file.write_all_at(&bytes, slot_offset(checkpoint.slot())).context(&self.path, "write a checkpoint")?;
+        self.file
+            .write_all_at(&bytes, slot_offset(checkpoint.slot()))
+            .context(&self.path, "write a checkpoint")?;
         self.sequence = checkpoint.sequence;
         self.checkpoint_offset = self.durable;
         self.slot_unsynced = true;
@@ -459,7 +506,8 @@ impl Appender {
         }
         let mut offset = from;
         while offset < end {
-            let len = usize::try_from((end - offset).min(REWRITE_LEN as u64)).expect("a MiB at most");
+            let len =
+                usize::try_from((end - offset).min(REWRITE_LEN as u64)).expect("a MiB at most");
             let bytes = self.file.read_vec_at(offset, len).context(&self.path, "read")?;
             if bytes.is_empty() {
                 break;

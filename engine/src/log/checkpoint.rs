@@ -143,7 +143,11 @@ impl Checkpoint {
     }
 
     /// Decodes slot number `slot`.
-    pub(crate) fn decode(bytes: &[u8; UNIT_LEN], slot: u64, context: &CheckpointContext<'_>) -> Slot {
+    pub(crate) fn decode(
+        bytes: &[u8; UNIT_LEN],
+        slot: u64,
+        context: &CheckpointContext<'_>,
+    ) -> Slot {
         if bytes.iter().all(|&byte| byte == 0) {
             return Slot::Empty;
         }
@@ -153,7 +157,10 @@ impl Checkpoint {
         }
     }
 
-    fn decode_written(bytes: &[u8; UNIT_LEN], context: &CheckpointContext<'_>) -> Result<Option<Self>, DecodeError> {
+    fn decode_written(
+        bytes: &[u8; UNIT_LEN],
+        context: &CheckpointContext<'_>,
+    ) -> Result<Option<Self>, DecodeError> {
         let (content, checksum) = bytes.split_at(CRC_OFFSET);
         if context.crc.crc(content).to_le_bytes() != checksum {
             return Ok(None);

@@ -28,7 +28,9 @@ use crate::{
 pub enum AppendError {
     /// The disk is full. The entries from `void_from` on are void: their indices will be given again. All
     /// calls return this until [`Workspace::resume`](crate::Workspace::resume).
-    #[error("{error}; the changes from entry {void_from} on were not stored: free some space, then resume")]
+    #[error(
+        "{error}; the changes from entry {void_from} on were not stored: free some space, then resume"
+    )]
     DiskFull {
         /// Index of the first entry that is void.
         void_from: u64,
@@ -42,7 +44,9 @@ pub enum AppendError {
     #[error("the disk was full when the change was to be written: it was not stored")]
     Void,
     /// The log has its largest number of entries, or its Lamport clock its highest value.
-    #[error("the log has the most entries that a log can have ({LOG_ENTRY_COUNT_MAX}), or the highest clock")]
+    #[error(
+        "the log has the most entries that a log can have ({LOG_ENTRY_COUNT_MAX}), or the highest clock"
+    )]
     LogFull,
     /// The workspace was closed, or opened to read only.
     #[error("the workspace is not open for writing")]
@@ -131,7 +135,9 @@ enum Failure {
 impl Failure {
     fn error(&self) -> AppendError {
         match self {
-            Self::Full { void_from, error } => AppendError::DiskFull { void_from: *void_from, error: Arc::clone(error) },
+            Self::Full { void_from, error } => {
+                AppendError::DiskFull { void_from: *void_from, error: Arc::clone(error) }
+            }
             Self::Poisoned(error) => AppendError::Poisoned(Arc::clone(error)),
             Self::Closed => AppendError::ReadOnly,
         }
@@ -196,7 +202,12 @@ impl std::fmt::Debug for OnWritten {
 }
 
 impl Core {
-    pub(crate) fn new(appender: Appender, batch_len: usize, staged_len_max: usize, on_written: OnWritten) -> Self {
+    pub(crate) fn new(
+        appender: Appender,
+        batch_len: usize,
+        staged_len_max: usize,
+        on_written: OnWritten,
+    ) -> Self {
         let written = appender.state().entry_count();
         let staged = Staged::starting_at(written);
         let state = State {
@@ -213,7 +224,13 @@ impl Core {
             voids: Vec::new(),
             appender: Some(Box::new(appender)),
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), batch_len, staged_len_max, on_written }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            batch_len,
+            staged_len_max,
+            on_written,
+        }
     }
 
     /// Entries that can be seen: all that have an index, but for a large group that is being staged.
@@ -238,11 +255,18 @@ impl Core {
 
     /// Appends all of `changes` as one atomic group and returns their indices. `time` is the time of changes
     /// that name none. `jump` is a Lamport clock that these changes come after: for a *seen* entry (E-8).
-    pub(crate) fn append(&self, changes: &[Change<'_>], time: Option<Timestamp>, jump: Option<u64>) -> Result<Assigned, AppendError> {
+    pub(crate) fn append(
+        &self,
+        changes: &[Change<'_>],
+        time: Option<Timestamp>,
+        jump: Option<u64>,
+    ) -> Result<Assigned, AppendError> {
         let mut state = self.ready(self.state.lock())?;
         let count: usize = changes.iter().map(Change::part_count).sum();
         let lamport = state.lamport.max(jump.unwrap_or(0));
-        if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX || lamport + count as u64 > LAMPORT_MAX {
+        if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX
+            || lamport + count as u64 > LAMPORT_MAX
+        {
             return Err(AppendError::LogFull);
         }
         let len: usize = changes.iter().map(|change| change.payload.len()).sum();
@@ -273,7 +297,10 @@ impl Core {
     }
 
     /// Waits until something can be staged.
-    fn ready<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Result<MutexGuard<'a, State>, AppendError> {
+    fn ready<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, AppendError> {
         loop {
             if let Some(failure) = &state.failure {
                 return Err(failure.error());
@@ -290,7 +317,12 @@ impl Core {
     }
 
     /// Stages a group that does not fit into the buffer, piece by piece.
-    fn append_large(&self, state: &mut MutexGuard<'_, State>, changes: &[Change<'_>], time: Option<Timestamp>) -> Result<(), AppendError> {
+    fn append_large(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        changes: &[Change<'_>],
+        time: Option<Timestamp>,
+    ) -> Result<(), AppendError> {
         let mut start = state.staged.len();
         for change in changes {
             let mut result = Ok(());
@@ -340,7 +372,11 @@ impl Core {
         self.wait_durable(self.state.lock(), assigned)
     }
 
-    fn wait_durable(&self, mut state: MutexGuard<'_, State>, wanted: Assigned) -> Result<Progress, AppendError> {
+    fn wait_durable(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        wanted: Assigned,
+    ) -> Result<Progress, AppendError> {
         loop {
             if state.is_void(wanted) {
                 return Err(state.failure.as_ref().map_or(AppendError::Void, Failure::error));
@@ -409,10 +445,15 @@ impl Core {
     }
 
     /// Gives the entry `index` to `read` if it is staged or being written.
-    pub(crate) fn staged_entry<R>(&self, index: u64, read: impl FnOnce(&EntryHeader, &[u8]) -> R) -> Option<R> {
+    pub(crate) fn staged_entry<R>(
+        &self,
+        index: u64,
+        read: impl FnOnce(&EntryHeader, &[u8]) -> R,
+    ) -> Option<R> {
         let state = self.state.lock();
         let found = state.staged.entry(index);
-        let found = found.or_else(|| state.in_flight.as_ref().and_then(|staged| staged.entry(index)));
+        let found =
+            found.or_else(|| state.in_flight.as_ref().and_then(|staged| staged.entry(index)));
         found.map(|(header, payload)| read(&header, payload))
     }
 
@@ -429,7 +470,10 @@ impl Core {
     /// Runs `work` with the appender and nothing staged, while nobody else writes.
     ///
     /// If `work` fails, the log is taken back to where it was before.
-    pub(crate) fn with_appender<R, E: From<AppendError>>(&self, work: impl FnOnce(&mut Appender) -> Result<R, E>) -> Result<R, E> {
+    pub(crate) fn with_appender<R, E: From<AppendError>>(
+        &self,
+        work: impl FnOnce(&mut Appender) -> Result<R, E>,
+    ) -> Result<R, E> {
         let mut state = self.state.lock();
         loop {
             if let Some(failure) = &state.failure {
@@ -587,7 +631,11 @@ impl State {
 }
 
 /// The entries of a change: one, or contiguous parts (E-5). The Lamport clock is filled in later.
-fn change_parts(change: &Change<'_>, time: Option<Timestamp>, mut stage: impl FnMut(EntryHeader, &[u8])) {
+fn change_parts(
+    change: &Change<'_>,
+    time: Option<Timestamp>,
+    mut stage: impl FnMut(EntryHeader, &[u8]),
+) {
     let count = change.part_count();
     let timestamp = match change.timestamp {
         Stamp::Default => time,

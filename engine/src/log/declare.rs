@@ -20,7 +20,10 @@ impl Declaration {
     pub(crate) fn decode(stream: StreamId, index: u64, payload: &[u8]) -> Option<Self> {
         let (&form, name) = payload.split_first()?;
         let form = match form {
-            FORM_NAME if (1..=STREAM_NAME_LEN_MAX).contains(&name.len()) && std::str::from_utf8(name).is_ok() => {
+            FORM_NAME
+                if (1..=STREAM_NAME_LEN_MAX).contains(&name.len())
+                    && std::str::from_utf8(name).is_ok() =>
+            {
                 DeclarationForm::Name
             }
             FORM_UUID if name.len() == 16 => DeclarationForm::Uuid,
@@ -65,7 +68,12 @@ impl Log {
     }
 
     /// The stream of this name, declared now if it is new.
-    pub(crate) fn declare_stream(&self, core: &Core, name: &str, time: Option<Timestamp>) -> Result<StreamId, DeclareError> {
+    pub(crate) fn declare_stream(
+        &self,
+        core: &Core,
+        name: &str,
+        time: Option<Timestamp>,
+    ) -> Result<StreamId, DeclareError> {
         if !(1..=STREAM_NAME_LEN_MAX).contains(&name.len()) {
             return Err(DeclareError::Name { len: name.len() });
         }
@@ -84,7 +92,12 @@ impl Log {
         payload.put(name.as_bytes());
         let change = Change { kind: Kind::STREAM, ..Change::new(&payload).in_stream(stream) };
         let assigned = core.append(&[change], time, None)?;
-        table.insert(Declaration { stream, form: DeclarationForm::Name, name: name.as_bytes().into(), index: assigned.first });
+        table.insert(Declaration {
+            stream,
+            form: DeclarationForm::Name,
+            name: name.as_bytes().into(),
+            index: assigned.first,
+        });
         table.upto = assigned.end;
         Ok(stream)
     }
@@ -108,7 +121,8 @@ impl Log {
         if self.index.position().end_index < written {
             self.read_up_index()?;
         }
-        let declared = self.with_index(|index| index.declarations().collect::<Result<Vec<_>, _>>())?;
+        let declared =
+            self.with_index(|index| index.declarations().collect::<Result<Vec<_>, _>>())?;
         for declaration in declared.into_iter().skip(table.declared.len()) {
             table.insert(declaration);
         }

@@ -40,7 +40,12 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, context: FrameContext, limit: u64, read_ahead: usize) -> Self {
+    pub(crate) fn new(
+        file: Arc<dyn DiskFile>,
+        context: FrameContext,
+        limit: u64,
+        read_ahead: usize,
+    ) -> Self {
         Self { file, context, limit, read_ahead, window: Vec::new(), window_offset: 0 }
     }
 
@@ -51,6 +56,11 @@ impl FrameReader {
     /// Moves the limit; what is in the window stays valid, as frames never change.
     pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
+    }
+
+    /// Changes how much is read at once.
+    pub(crate) fn set_read_ahead(&mut self, read_ahead: usize) {
+        self.read_ahead = read_ahead;
     }
 
     pub(crate) fn context(&self) -> &FrameContext {
@@ -89,7 +99,10 @@ impl FrameReader {
     }
 
     /// The payload of the frame with this header, if the frame is valid (F-3).
-    pub(crate) fn payload(&mut self, header: &FrameHeader) -> io::Result<Result<&[u8], FrameFault>> {
+    pub(crate) fn payload(
+        &mut self,
+        header: &FrameHeader,
+    ) -> io::Result<Result<&[u8], FrameFault>> {
         let context = self.context;
         let len = usize::try_from(header.len(context.align_log2)).unwrap_or(usize::MAX);
         let frame = self.bytes(header.offset, len)?;
@@ -118,15 +131,24 @@ impl FrameReader {
 }
 
 /// Whether `next` is the frame that follows `before` (F-5), apart from its offset.
-pub(crate) fn follows(next: &FrameHeader, link: u32, first_index: u64, opening: u32) -> Result<(), FrameFault> {
+pub(crate) fn follows(
+    next: &FrameHeader,
+    link: u32,
+    first_index: u64,
+    opening: u32,
+) -> Result<(), FrameFault> {
     if next.first_index != first_index {
-        return Err(FrameFault::OutOfSequence("the frame's entries do not continue those before it"));
+        return Err(FrameFault::OutOfSequence(
+            "the frame's entries do not continue those before it",
+        ));
     }
     if next.link != link {
         return Err(FrameFault::OutOfSequence("the frame does not link to the one before it"));
     }
     if next.opening < opening {
-        return Err(FrameFault::OutOfSequence("the frame is of an earlier opening than the one before it"));
+        return Err(FrameFault::OutOfSequence(
+            "the frame is of an earlier opening than the one before it",
+        ));
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! The segment header (S-2 to S-6): pure encoding and decoding.
 
 use crate::{
-    bytes::{ClientId, DecodeError, Hash, LogId, Put as _, Reader, SaltedCrc, Timestamp, WorkspaceId, crc},
+    bytes::{
+        ClientId, DecodeError, Hash, LogId, Put as _, Reader, SaltedCrc, Timestamp, WorkspaceId,
+        crc,
+    },
     frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN, FrameContext},
     index::Identity,
 };
@@ -159,6 +162,11 @@ impl SegmentHeader {
         Identity { log: self.log, salt: self.salt, generation: self.generation }
     }
 
+    /// Whether the salt record fits into a header unit.
+    pub(crate) fn fits(&self) -> bool {
+        SALTS_OFFSET + self.salt_record.len() <= CRC_OFFSET
+    }
+
     /// Both copies of the header: the first half of the head.
     ///
     /// # Panics
@@ -193,7 +201,7 @@ impl SegmentHeader {
         let writer = &self.writer.as_bytes()[..self.writer.floor_char_boundary(WRITER_LEN)];
         out.put(writer);
         out.pad_to(216);
-        assert!(SALTS_OFFSET + self.salt_record.len() <= CRC_OFFSET, "the salt record fits the header");
+        assert!(self.fits(), "the salt record fits the header");
         out.put_u32(u32::try_from(self.salt_record.len()).expect("checked above"));
         out.pad_to(SALTS_OFFSET);
         out.put(&self.salt_record);
@@ -225,14 +233,16 @@ impl SegmentHeader {
         if !same {
             return Err(HeadError::Malformed);
         }
-        let state = units.map(|unit| if unit.is_some() { UnitState::Valid } else { UnitState::Damaged });
+        let state =
+            units.map(|unit| if unit.is_some() { UnitState::Valid } else { UnitState::Damaged });
         Ok((Self::decode_unit(unit)?, state))
     }
 
     fn decode_unit(unit: &[u8]) -> Result<Self, HeadError> {
         let mut reader = Reader::new(&unit[..CRC_OFFSET]);
         reader.take(MAGIC.len())?;
-        let writer = String::from_utf8_lossy(&unit[184..184 + WRITER_LEN]).trim_end_matches('\0').to_owned();
+        let writer =
+            String::from_utf8_lossy(&unit[184..184 + WRITER_LEN]).trim_end_matches('\0').to_owned();
         let unsupported = |what| HeadError::Unsupported { writer: writer.clone(), what };
         if reader.u16()? != VERSION_MAJOR {
             return Err(unsupported("version"));
@@ -286,7 +296,9 @@ fn is_ours(head: &[u8]) -> bool {
 }
 
 fn valid_unit(bytes: &[u8], unit: u8) -> bool {
-    bytes.starts_with(&MAGIC) && bytes[12] == unit && bytes[CRC_OFFSET..] == crc(&bytes[..CRC_OFFSET]).to_le_bytes()
+    bytes.starts_with(&MAGIC)
+        && bytes[12] == unit
+        && bytes[CRC_OFFSET..] == crc(&bytes[..CRC_OFFSET]).to_le_bytes()
 }
 
 /// Equal in everything but the number of the unit and the CRC (S-3).

@@ -60,7 +60,10 @@ impl Published {
 }
 
 /// Takes the writer's lock. `None`: another process, or another handle of this one, has it.
-pub(crate) fn lock_for_writing(disk: &dyn Disk, path: &Path) -> Result<Option<Arc<dyn DiskFile>>, IoError> {
+pub(crate) fn lock_for_writing(
+    disk: &dyn Disk,
+    path: &Path,
+) -> Result<Option<Arc<dyn DiskFile>>, IoError> {
     for attempt in 0..LOCK_ATTEMPTS {
         if attempt > 0 {
             disk.sleep(LOCK_PAUSE);
@@ -114,7 +117,8 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) fn new(file: Arc<dyn DiskFile>, log: LogId) -> Self {
-        let sequence = file.read_vec_at(0, RECORD_LEN).ok().and_then(|bytes| Published::decode(&bytes));
+        let sequence =
+            file.read_vec_at(0, RECORD_LEN).ok().and_then(|bytes| Published::decode(&bytes));
         let last = Published {
             sequence: sequence.map_or(0, |published| published.sequence),
             log,
@@ -128,7 +132,13 @@ impl Publisher {
 
     /// Publishes. The record is a hint for readers: where it cannot be written they see less.
     pub(crate) fn publish(&mut self, generation: u64, durable_len: u64, entry_count: u64) {
-        let next = Published { sequence: self.last.sequence + 1, generation, durable_len, entry_count, ..self.last };
+        let next = Published {
+            sequence: self.last.sequence + 1,
+            generation,
+            durable_len,
+            entry_count,
+            ..self.last
+        };
         if self.file.write_all_at(&next.encode(), 0).is_ok() {
             self.last = next;
         }

@@ -40,16 +40,16 @@ pub use self::{
 pub(crate) use self::{
     appender::{Appender, BatchRefused},
     cache::BatchCache,
-    checkpoint::{LogState, Slot},
+    checkpoint::{Checkpoint, LogState, Slot},
     commit::{Assigned, Core},
     declare::DeclareError,
-    frames::{FrameReader, READ_AHEAD_LONG, follows},
+    frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     lock::{Publisher, Writer, lock_for_writing, look_for_writer},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, copy_range, cut_path},
-    read::Log,
-    recover::{Recovery, recover},
+    read::{Log, Step},
+    recover::recover,
     replay::Replay,
-    segment::Segment,
+    segment::{Segment, checkpoint_context, slot_offset},
 };
 
 #[cfg(test)]

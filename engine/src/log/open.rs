@@ -13,6 +13,7 @@ use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
+    frame::FRAME_TRAILER_LEN,
     index::Index,
     io::{Access, Disk, DiskFile},
     log::{
@@ -91,7 +92,9 @@ impl OpenLog {
         }
         let segment = Segment::load_file(path, file)?;
         let index = Index::open(Arc::clone(disk), index_folder, segment.header.identity());
-        let index = index.map_err(|error| IoError::new(path, "read the index of", std::io::Error::other(error)))?;
+        let index = index.map_err(|error| {
+            IoError::new(path, "read the index of", std::io::Error::other(error))
+        })?;
         let file_len = segment.file.len().context(path, "read the length of")?;
         let checkpoint = segment.checkpoint().map(|checkpoint| checkpoint.state.end_offset);
         let (visible_len, evidence) = match how {
@@ -103,11 +106,12 @@ impl OpenLog {
         };
         let recovery = recover(&segment, evidence, visible_len).map_err(|error| match error {
             RecoverError::Io(error) => OpenLogError::Io(error),
-            RecoverError::UnknownKind(frame) => {
-                OpenLogError::Read(ReadError::UnknownKind { path: path.to_owned(), offset: frame.offset })
-            }
-            RecoverError::Unsupported(frame, what) => {
-                OpenLogError::Read(ReadError::Unsupported { path: path.to_owned(), offset: frame.offset, what })
+            RecoverError::UnknownKind(frame) => OpenLogError::Read(ReadError::UnknownKind {
+                path: path.to_owned(),
+                offset: frame.offset,
+            }),
+            RecoverError::Unsupported { offset, what } => {
+                OpenLogError::Read(ReadError::Unsupported { path: path.to_owned(), offset, what })
             }
         })?;
         let slot_damaged = segment.slots.iter().any(|slot| *slot == super::Slot::Damaged);
@@ -120,7 +124,9 @@ impl OpenLog {
         };
         if index.position().end_offset > view.end_offset {
             // Whatever the index holds, the file is what counts; damage was reported above.
-            index.clear(false).map_err(|error| IoError::new(path, "read the index of", std::io::Error::other(error)))?;
+            index.clear(false).map_err(|error| {
+                IoError::new(path, "read the index of", std::io::Error::other(error))
+            })?;
         }
         let log = Log {
             disk: Arc::clone(disk),
@@ -148,7 +154,11 @@ impl OpenLog {
     }
 
     /// Makes the end of the log trustworthy and opens it for appending.
-    pub(crate) fn into_writer(self, options: &WriterOptions, publisher: Option<Publisher>) -> Result<Arc<Log>, IoError> {
+    pub(crate) fn into_writer(
+        self,
+        options: &WriterOptions,
+        publisher: Option<Publisher>,
+    ) -> Result<Arc<Log>, IoError> {
         let Self { log, recovery, sequence, checkpoint_offset, slot_damaged } = self;
         assert_ne!(recovery.verdict, Verdict::Damaged, "a damaged log is not written");
         let mut random = [0; 8];
@@ -199,7 +209,9 @@ fn corruption(path: &Path, recovery: &Recovery) -> Option<Corruption> {
     (recovery.verdict == Verdict::Damaged).then(|| Corruption {
         path: path.to_owned(),
         offset: recovery.state.end_offset,
-        lost: recovery.lost.unwrap_or(LostEntries { first: recovery.state.entry_count(), end: None }),
+        lost: recovery
+            .lost
+            .unwrap_or(LostEntries { first: recovery.state.entry_count(), end: None }),
         cause: recovery.cause.clone().unwrap_or(Cause::Missing {
             file_len: recovery.file_len,
             watermark: recovery.watermark,
@@ -212,7 +224,12 @@ fn sync_before_reading(path: &Path, file: &Arc<dyn DiskFile>, how: OpenAs) -> Re
         // A medium that cannot be written has nothing to sync.
         Err(error)
             if how == OpenAs::Reader
-                && matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput | ErrorKind::Unsupported) =>
+                && matches!(
+                    error.kind(),
+                    ErrorKind::ReadOnlyFilesystem
+                        | ErrorKind::InvalidInput
+                        | ErrorKind::Unsupported
+                ) =>
         {
             Ok(())
         }
@@ -221,10 +238,16 @@ fn sync_before_reading(path: &Path, file: &Arc<dyn DiskFile>, how: OpenAs) -> Re
 }
 
 /// Copies `from..to` of the segment beside it before it is cut.
-fn save_cut(disk: &dyn Disk, log: &Log, from: u64, to: u64, incarnation: u64) -> Result<(), IoError> {
+fn save_cut(
+    disk: &dyn Disk,
+    log: &Log,
+    from: u64,
+    to: u64,
+    incarnation: u64,
+) -> Result<(), IoError> {
     let path = cut_path(&log.path, incarnation);
     let file = disk.open(&path, Access::CreateNew).context(&path, "create")?;
-    copy_range(&*log.file, &*file, from, to).context(&path, "write")?;
+    copy_range(&*log.file, &*file, from, to, 0).context(&path, "write")?;
     file.sync().context(&path, "sync")?;
     let folder = path.parent().unwrap_or(Path::new("."));
     disk.sync_dir(folder).context(folder, "sync")
@@ -237,8 +260,14 @@ pub(crate) fn cut_path(path: &Path, incarnation: u64) -> PathBuf {
     name.into()
 }
 
-/// Copies a range of one file to the start of another.
-pub(crate) fn copy_range(from: &dyn DiskFile, to: &dyn DiskFile, start: u64, end: u64) -> std::io::Result<()> {
+/// Copies `start..end` of one file to `at` in another.
+pub(crate) fn copy_range(
+    from: &dyn DiskFile,
+    to: &dyn DiskFile,
+    start: u64,
+    end: u64,
+    at: u64,
+) -> std::io::Result<()> {
     const COPY_LEN: u64 = 1 << 20;
     let mut offset = start;
     while offset < end {
@@ -247,13 +276,31 @@ pub(crate) fn copy_range(from: &dyn DiskFile, to: &dyn DiskFile, start: u64, end
         if bytes.is_empty() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        to.write_all_at(&bytes, offset - start)?;
+        to.write_all_at(&bytes, offset - start + at)?;
         offset += bytes.len() as u64;
     }
     Ok(())
 }
 
 impl Log {
+    /// Opening and incarnation of the frame that ends at `end`, which its trailer leads to.
+    pub(crate) fn last_frame_writer(&self, end: u64) -> Result<(u32, u64), IoError> {
+        let damaged =
+            || IoError::new(&self.path, "read the last frame of", ErrorKind::InvalidData.into());
+        let trailer = self
+            .file
+            .read_vec_at(end - FRAME_TRAILER_LEN as u64, FRAME_TRAILER_LEN)
+            .context(&self.path, "read")?;
+        let len = trailer
+            .first_chunk()
+            .map(|len| u64::from(u32::from_le_bytes(*len)))
+            .ok_or_else(damaged)?;
+        let offset = end.checked_sub(len).ok_or_else(damaged)?;
+        let mut reader = self.frame_reader(end, super::READ_AHEAD_SHORT);
+        let frame = reader.header(offset).context(&self.path, "read")?.map_err(|_| damaged())?;
+        Ok((frame.opening, frame.incarnation))
+    }
+
     /// Where the checkpoint in the file ends now, which another process may have written.
     pub(crate) fn checkpointed_len(&self) -> Result<u64, SegmentError> {
         let segment = Segment::load_file(&self.path, Arc::clone(&self.file))?;
@@ -267,17 +314,21 @@ impl Log {
             return Ok(());
         }
         let mut reader = self.frame_reader(durable_len, super::READ_AHEAD_LONG);
-        let mut replay = super::Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
+        let mut replay =
+            super::Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
         while replay.state().end_offset < durable_len {
             let before = (replay.state().end_offset, replay.state().entry_count());
             let lost = LostEntries { first: before.1, end: None };
             let frame = reader.header(before.0).context(&self.path, "read")?;
             let frame = frame.map_err(|fault| self.corruption(before.0, lost, fault))?;
-            super::follows(&frame, replay.state().link, before.1, 0).map_err(|fault| self.corruption(before.0, lost, fault))?;
+            super::follows(&frame, replay.state().link, before.1, 0)
+                .map_err(|fault| self.corruption(before.0, lost, fault))?;
             if frame.kind == crate::frame::FrameKind::BATCH {
                 let payload = reader.payload(&frame).context(&self.path, "read")?;
                 let payload = payload.map_err(|fault| self.corruption(before.0, lost, fault))?;
-                replay.apply(&frame, payload).map_err(|error| self.corruption(before.0, lost, error))?;
+                replay
+                    .apply(&frame, payload)
+                    .map_err(|error| self.corruption(before.0, lost, error))?;
             } else {
                 replay.skip(&frame);
             }

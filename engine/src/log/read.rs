@@ -142,8 +142,18 @@ impl Log {
         ReadError::OutOfRange { log: self.id(), index, entry_count: self.entry_count() }
     }
 
-    pub(crate) fn corruption(&self, offset: u64, lost: LostEntries, cause: impl Into<Cause>) -> ReadError {
-        ReadError::Corrupt(Corruption { path: self.path.clone(), offset, lost, cause: cause.into() })
+    pub(crate) fn corruption(
+        &self,
+        offset: u64,
+        lost: LostEntries,
+        cause: impl Into<Cause>,
+    ) -> ReadError {
+        ReadError::Corrupt(Corruption {
+            path: self.path.clone(),
+            offset,
+            lost,
+            cause: cause.into(),
+        })
     }
 
     /// The entry `index` as it stands in the log: a part, if its change was split.
@@ -201,11 +211,17 @@ impl Log {
     }
 
     /// Reads and decodes the batch of a frame whose header is known.
-    pub(crate) fn decode(&self, reader: &mut FrameReader, frame: &FrameHeader, decoder: &mut Decoder) -> Result<Batch, ReadError> {
+    pub(crate) fn decode(
+        &self,
+        reader: &mut FrameReader,
+        frame: &FrameHeader,
+        decoder: &mut Decoder,
+    ) -> Result<Batch, ReadError> {
         let lost = LostEntries::from(frame.first_index..frame.end_index());
         let payload = reader.payload(frame).context(&self.path, "read")?;
         let payload = payload.map_err(|fault| self.corruption(frame.offset, lost, fault))?;
-        decode_for(self.id(), frame, decoder, payload).map_err(|error| self.corruption(frame.offset, lost, error))
+        decode_for(self.id(), frame, decoder, payload)
+            .map_err(|error| self.corruption(frame.offset, lost, error))
     }
 
     /// The header of the frame that holds entry `index`, and a reader that is there.
@@ -216,10 +232,19 @@ impl Log {
         let mut reached = None;
         loop {
             match self.next_frame(&mut reader, at, reached)? {
-                Step::Frame(frame) if frame.end_index() > index && frame.kind == FrameKind::BATCH => {
+                Step::Frame(frame)
+                    if frame.end_index() > index && frame.kind == FrameKind::BATCH =>
+                {
                     if frame.first_index > index {
-                        let lost = LostEntries { first: reached.unwrap_or(index), end: Some(frame.first_index) };
-                        return Err(self.corruption(at, lost, FrameFault::OutOfSequence("entries are missing before this frame")));
+                        let lost = LostEntries {
+                            first: reached.unwrap_or(index),
+                            end: Some(frame.first_index),
+                        };
+                        return Err(self.corruption(
+                            at,
+                            lost,
+                            FrameFault::OutOfSequence("entries are missing before this frame"),
+                        ));
                     }
                     return Ok((reader, frame));
                 }
@@ -281,7 +306,12 @@ impl Log {
 
     /// What is at `offset`, where a frame should start. `reached` is how many entries come before it, if
     /// that is known.
-    pub(crate) fn next_frame(&self, reader: &mut FrameReader, offset: u64, reached: Option<u64>) -> Result<Step, ReadError> {
+    pub(crate) fn next_frame(
+        &self,
+        reader: &mut FrameReader,
+        offset: u64,
+        reached: Option<u64>,
+    ) -> Result<Step, ReadError> {
         if offset >= reader.limit() {
             return Ok(Step::End);
         }
@@ -289,16 +319,26 @@ impl Log {
             Ok(frame) if frame.kind != FrameKind::BATCH && frame.critical => {
                 return Err(ReadError::UnknownKind { path: self.path.clone(), offset });
             }
-            Ok(frame) if reached.is_none_or(|reached| reached == frame.first_index) => return Ok(Step::Frame(frame)),
-            Ok(_) => FrameFault::OutOfSequence("the frame's entries do not continue those before it"),
+            Ok(frame) if reached.is_none_or(|reached| reached == frame.first_index) => {
+                return Ok(Step::Frame(frame));
+            }
+            Ok(_) => {
+                FrameFault::OutOfSequence("the frame's entries do not continue those before it")
+            }
             Err(fault) => fault,
         };
         let next = self.resync(reader, offset + 1, reached)?;
-        let lost = LostEntries { first: reached.unwrap_or(0), end: next.map(|frame| frame.first_index) };
+        let lost =
+            LostEntries { first: reached.unwrap_or(0), end: next.map(|frame| frame.first_index) };
         Ok(Step::Damage(self.corruption(offset, lost, fault), next))
     }
 
-    fn resync(&self, reader: &mut FrameReader, from: u64, reached: Option<u64>) -> Result<Option<FrameHeader>, ReadError> {
+    fn resync(
+        &self,
+        reader: &mut FrameReader,
+        from: u64,
+        reached: Option<u64>,
+    ) -> Result<Option<FrameHeader>, ReadError> {
         let mut offset = from;
         while let Some(frame) = reader.find(offset).context(&self.path, "read")? {
             if frame.first_index >= reached.unwrap_or(0) {
@@ -311,7 +351,10 @@ impl Log {
 
     /// Asks the index. Where another process has changed its files they are read again; where one of them is
     /// damaged, all are dropped and made anew.
-    pub(crate) fn with_index<R>(&self, ask: impl Fn(&Index) -> Result<R, IndexError>) -> Result<R, ReadError> {
+    pub(crate) fn with_index<R>(
+        &self,
+        ask: impl Fn(&Index) -> Result<R, IndexError>,
+    ) -> Result<R, ReadError> {
         let mut result = ask(&self.index);
         if matches!(result, Err(IndexError::Gone { .. })) {
             let _feeding = self.feed.lock();
@@ -343,16 +386,23 @@ impl Log {
     }
 
     /// The same, telling how many bytes of how many are done; stops when told `false`.
-    pub(crate) fn read_up_index_with(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<(), ReadError> {
+    pub(crate) fn read_up_index_with(
+        &self,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<(), ReadError> {
         let _feeding = self.feed.lock();
         let limit = self.view.read().end_offset;
         let state = self.state_at_index_end()?;
         let mut offset = state.end_offset;
         let mut reader = self.frame_reader(limit, READ_AHEAD_LONG);
         let mut replay = Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
-        while let Step::Frame(frame) = self.next_frame(&mut reader, offset, Some(replay.state().entry_count()))? {
+        while let Step::Frame(frame) =
+            self.next_frame(&mut reader, offset, Some(replay.state().entry_count()))?
+        {
             if frame.kind == FrameKind::BATCH {
-                let Ok(payload) = reader.payload(&frame).context(&self.path, "read")? else { break };
+                let Ok(payload) = reader.payload(&frame).context(&self.path, "read")? else {
+                    break;
+                };
                 let Ok(applied) = replay.apply(&frame, payload) else { break };
                 self.index.push(&applied.summary);
             } else {

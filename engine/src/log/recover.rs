@@ -36,7 +36,13 @@ pub enum Verdict {
 }
 
 /// The table of R-3. `bad_offset` is X, `watermark` W, `file_len` E.
-pub(crate) fn judge(bad_offset: u64, watermark: u64, file_len: u64, frames_after: u64, unused_zeros: bool) -> Verdict {
+pub(crate) fn judge(
+    bad_offset: u64,
+    watermark: u64,
+    file_len: u64,
+    frames_after: u64,
+    unused_zeros: bool,
+) -> Verdict {
     if bad_offset < watermark || file_len < watermark {
         Verdict::Damaged
     } else if bad_offset == file_len {
@@ -80,19 +86,28 @@ pub(crate) enum RecoverError {
     #[error("frame of unknown kind {} at byte {}", .0.kind.0, .0.offset)]
     UnknownKind(FrameHeader),
     /// A batch that only a later version can read (B-2).
-    #[error("batch at byte {}: {1}", .0.offset)]
-    Unsupported(FrameHeader, Unsupported),
+    #[error("batch at byte {offset} cannot be read: {what}")]
+    Unsupported { offset: u64, what: Unsupported },
 }
 
 /// Reads what follows the last checkpoint and judges it. `evidence` is the highest offset that the
 /// log's index runs cover; `limit` is where the file ends for this reader.
-pub(crate) fn recover(segment: &Segment, evidence: u64, file_len: u64) -> Result<Recovery, RecoverError> {
+pub(crate) fn recover(
+    segment: &Segment,
+    evidence: u64,
+    file_len: u64,
+) -> Result<Recovery, RecoverError> {
     let usable = |checkpoint: &&Checkpoint| checkpoint.state.end_offset <= file_len;
     let checkpoints = || segment.slots.iter().filter_map(Slot::checkpoint);
     let start = checkpoints().filter(usable).max_by_key(|checkpoint| checkpoint.sequence);
-    let state = start.map_or_else(|| LogState::empty(segment.header.link_seed()), |checkpoint| checkpoint.state.clone());
-    let reader = FrameReader::new(segment.file.clone(), segment.header.frames(), file_len, READ_AHEAD_LONG);
-    let replay = Replay::new(segment.header.log, segment.salts.clone(), segment.header.align_log2, state);
+    let state = start.map_or_else(
+        || LogState::empty(segment.header.link_seed()),
+        |checkpoint| checkpoint.state.clone(),
+    );
+    let reader =
+        FrameReader::new(segment.file.clone(), segment.header.frames(), file_len, READ_AHEAD_LONG);
+    let replay =
+        Replay::new(segment.header.log, segment.salts.clone(), segment.header.align_log2, state);
     let mut walk = Walk {
         segment,
         reader,
@@ -111,7 +126,9 @@ pub(crate) fn recover(segment: &Segment, evidence: u64, file_len: u64) -> Result
     let incomplete = walk.boundary.take().filter(|_| reached.end_offset >= watermark);
     let state = incomplete.unwrap_or_else(|| reached.clone());
     let bad_offset = state.end_offset;
-    let unused_zeros = segment.header.preallocated && after.frame_count == 0 && walk.all_zero(bad_offset, file_len)?;
+    let unused_zeros = segment.header.preallocated
+        && after.frame_count == 0
+        && walk.all_zero(bad_offset, file_len)?;
     let verdict = judge(bad_offset, watermark, file_len, after.frame_count, unused_zeros);
     let damaged = verdict == Verdict::Damaged;
     let acknowledged = checkpoints().map(|checkpoint| checkpoint.state.entry_count()).max();
@@ -120,7 +137,11 @@ pub(crate) fn recover(segment: &Segment, evidence: u64, file_len: u64) -> Result
     Ok(Recovery {
         lost: damaged.then(|| LostEntries { first: state.entry_count(), end: lost_end }),
         readable_end: if damaged { after.end_offset.max(reached.end_offset) } else { bad_offset },
-        readable_count: if damaged { after.end_index.max(reached.entry_count()) } else { state.entry_count() },
+        readable_count: if damaged {
+            after.end_index.max(reached.entry_count())
+        } else {
+            state.entry_count()
+        },
         cause: fault.or_else(|| damaged.then(missing)),
         opening: walk.opening,
         verdict,
@@ -179,11 +200,12 @@ impl Walk<'_> {
                     return Ok(Some(fault.into()));
                 }
             };
-            let before = (header.continues && self.boundary.is_none()).then(|| self.replay.state().clone());
+            let before =
+                (header.continues && self.boundary.is_none()).then(|| self.replay.state().clone());
             if header.kind == FrameKind::BATCH {
                 if let Err(error) = self.replay.apply(&header, payload) {
                     if let ReplayError::Batch(BatchError::Unsupported(what)) = error {
-                        return Err(RecoverError::Unsupported(header, what));
+                        return Err(RecoverError::Unsupported { offset: header.offset, what });
                     }
                     self.note(&header);
                     return Ok(Some(error.into()));
@@ -208,7 +230,8 @@ impl Walk<'_> {
         let mut after = After::default();
         let mut offset = state.end_offset;
         while let Some(header) = self.reader.find(offset).context(&self.segment.path, "read")? {
-            let counts = header.opening >= self.last_opening.max(self.checkpoint_opening(header.offset))
+            let counts = header.opening
+                >= self.last_opening.max(self.checkpoint_opening(header.offset))
                 && header.first_index >= state.entry_count().max(after.end_index);
             if counts {
                 self.note(&header);
@@ -239,7 +262,8 @@ impl Walk<'_> {
     fn all_zero(&mut self, from: u64, to: u64) -> Result<bool, RecoverError> {
         let mut offset = from;
         while offset < to {
-            let bytes = self.reader.bytes(offset, READ_AHEAD_LONG).context(&self.segment.path, "read")?;
+            let bytes =
+                self.reader.bytes(offset, READ_AHEAD_LONG).context(&self.segment.path, "read")?;
             if bytes.is_empty() || bytes.iter().any(|&byte| byte != 0) {
                 return Ok(false);
             }

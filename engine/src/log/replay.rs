@@ -6,7 +6,7 @@
 use crate::{
     batch::{Batch, BatchError, Decoder},
     bytes::{Hash, LogId, LogKeys, StreamId, Timestamp},
-    entry::{EntryHeader, Kind, decode_frontier, Part, STREAM_COUNT_MAX},
+    entry::{EntryHeader, Kind, Part, STREAM_COUNT_MAX, decode_frontier},
     frame::FrameHeader,
     index::{Declaration, FrameSummary},
     log::checkpoint::LogState,
@@ -73,7 +73,12 @@ impl Effect {
         self.nodes.clear();
     }
 
-    pub(crate) fn summary<'a>(&'a self, frame: &FrameHeader, end_offset: u64, root: Hash) -> FrameSummary<'a> {
+    pub(crate) fn summary<'a>(
+        &'a self,
+        frame: &FrameHeader,
+        end_offset: u64,
+        root: Hash,
+    ) -> FrameSummary<'a> {
         FrameSummary {
             offset: frame.offset,
             end_offset,
@@ -107,7 +112,12 @@ impl Hasher {
     }
 
     /// The leaf of the entry `index`; `None` if its salt is erased.
-    pub(crate) fn leaf(&mut self, index: u64, header: &EntryHeader, payload: &[u8]) -> Option<Hash> {
+    pub(crate) fn leaf(
+        &mut self,
+        index: u64,
+        header: &EntryHeader,
+        payload: &[u8],
+    ) -> Option<Hash> {
         let salt = self.cursor.salt(&self.salts, index)?;
         let payload_hash = self.keys.payload_hash(&salt, payload);
         Some(self.keys.leaf(&header.encode(), &payload_hash))
@@ -138,7 +148,8 @@ impl Hasher {
             effect.time_max = effect.time_max.max(header.timestamp);
             if header.kind == Kind::STREAM {
                 state.stream_count += 1;
-                let declaration = Declaration::decode(header.stream, index, payload).ok_or(ReplayError::Stream(index))?;
+                let declaration = Declaration::decode(header.stream, index, payload)
+                    .ok_or(ReplayError::Stream(index))?;
                 if header.stream.0 != state.stream_count || state.stream_count > STREAM_COUNT_MAX {
                     return Err(ReplayError::Stream(index));
                 }
@@ -214,7 +225,11 @@ impl Replay {
 
     /// Decodes the batch of a frame that follows the state, checks all of it, and moves the state
     /// behind the frame. After an error the state is unchanged.
-    pub(crate) fn apply(&mut self, frame: &FrameHeader, payload: &[u8]) -> Result<Applied<'_>, ReplayError> {
+    pub(crate) fn apply(
+        &mut self,
+        frame: &FrameHeader,
+        payload: &[u8],
+    ) -> Result<Applied<'_>, ReplayError> {
         let batch = decode_for(self.log, frame, &mut self.decoder, payload)?;
         let before = self.state.clone();
         match self.hash(&batch) {
@@ -222,7 +237,10 @@ impl Replay {
                 self.state.end_offset = frame.offset + frame.len(self.align_log2);
                 self.state.frame_count += 1;
                 self.state.link = frame.header_crc;
-                Ok(Applied { summary: self.effect.summary(frame, self.state.end_offset, root), batch })
+                Ok(Applied {
+                    summary: self.effect.summary(frame, self.state.end_offset, root),
+                    batch,
+                })
             }
             Err(error) => {
                 self.state = before;
@@ -256,12 +274,20 @@ pub(crate) struct Applied<'a> {
 }
 
 /// Decodes the batch of a frame and checks that they agree (F-7).
-pub(crate) fn decode_for(log: LogId, frame: &FrameHeader, decoder: &mut Decoder, payload: &[u8]) -> Result<Batch, ReplayError> {
+pub(crate) fn decode_for(
+    log: LogId,
+    frame: &FrameHeader,
+    decoder: &mut Decoder,
+    payload: &[u8],
+) -> Result<Batch, ReplayError> {
     let batch = decoder.decode(payload)?;
     if batch.header().log() != log {
         return Err(ReplayError::OtherLog(batch.header().log()));
     }
-    if batch.first_index() != frame.first_index || batch.header().entry_count() != frame.entry_count || batch.header().continues() != frame.continues {
+    if batch.first_index() != frame.first_index
+        || batch.header().entry_count() != frame.entry_count
+        || batch.header().continues() != frame.continues
+    {
         return Err(ReplayError::Range);
     }
     Ok(batch)

@@ -78,14 +78,20 @@ impl Scan {
             }
         }
         let indexed = log.index.position();
-        if (stream.is_some() || direction == Direction::Backward) && indexed.end_index < rest.end.min(view.entry_count) {
+        if (stream.is_some() || direction == Direction::Backward)
+            && indexed.end_index < rest.end.min(view.entry_count)
+        {
             log.read_up_index()?;
         }
         let indexed = log.index.position();
         let tail = indexed.end_offset..view.end_offset;
         let (spans, unindexed, stretch) = match (stream, direction) {
-            (None, Direction::Forward) => (None, None, log.offset_near(rest.start)?..view.end_offset),
-            (None, Direction::Backward) => (Some(log.index.spans(rest.end.saturating_sub(1), direction)), Some(tail), 0..0),
+            (None, Direction::Forward) => {
+                (None, None, log.offset_near(rest.start)?..view.end_offset)
+            }
+            (None, Direction::Backward) => {
+                (Some(log.index.spans(rest.end.saturating_sub(1), direction)), Some(tail), 0..0)
+            }
             (Some(stream), Direction::Forward) => {
                 (Some(log.index.spans_of_stream(stream, rest.start, direction)), Some(tail), 0..0)
             }
@@ -104,7 +110,16 @@ impl Scan {
             frames: Vec::new(),
             damage: VecDeque::new(),
         };
-        Ok(Self { file_end: view.entry_count, log, direction, stream, rest, walk, batch: None, failed: false })
+        Ok(Self {
+            file_end: view.entry_count,
+            log,
+            direction,
+            stream,
+            rest,
+            walk,
+            batch: None,
+            failed: false,
+        })
     }
 
     /// Makes the scan end without reading on.
@@ -141,7 +156,9 @@ impl Scan {
             match self.next_batch() {
                 Ok(Some(batch)) => self.enter(batch),
                 Ok(None) => match self.direction {
-                    Direction::Forward => self.rest.start = self.rest.end.min(self.file_end.max(self.rest.start)),
+                    Direction::Forward => {
+                        self.rest.start = self.rest.end.min(self.file_end.max(self.rest.start))
+                    }
                     Direction::Backward => self.rest.end = self.rest.start,
                 },
                 Err(error) => return Some(Err(error)),
@@ -168,7 +185,8 @@ impl Scan {
             Direction::Forward => self.rest.start = self.rest.start.max(batch.first_index()),
             Direction::Backward => self.rest.end = self.rest.end.min(batch.end_index()),
         }
-        let wanted = self.stream.is_none() || batch.streams().any(|stream| Some(stream) == self.stream);
+        let wanted =
+            self.stream.is_none() || batch.streams().any(|stream| Some(stream) == self.stream);
         if wanted {
             self.batch = Some(batch);
         } else {
@@ -197,7 +215,9 @@ impl Scan {
                 return Ok(Some(batch));
             }
             let decoded = self.log.decode(&mut self.walk.reader, &frame, &mut self.walk.decoder);
-            let batch = Arc::new(decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?);
+            let batch = Arc::new(
+                decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?,
+            );
             if self.stream.is_some() {
                 self.log.cache.insert(self.log.id(), &batch);
             }
@@ -211,7 +231,9 @@ impl Scan {
         loop {
             let done = match self.direction {
                 Direction::Forward => parts.last().is_some_and(|part| part.header().part.is_last()),
-                Direction::Backward => parts.last().is_some_and(|part| part.header().part.is_first()),
+                Direction::Backward => {
+                    parts.last().is_some_and(|part| part.header().part.is_first())
+                }
             };
             if done {
                 break;
@@ -228,7 +250,8 @@ impl Scan {
         let contiguous = parts.windows(2).all(|pair| pair[0].index() + 1 == pair[1].index());
         let first = parts.first()?;
         if !contiguous {
-            let lost = LostEntries { first: first.index(), end: Some(first.index() + parts.len() as u64) };
+            let lost =
+                LostEntries { first: first.index(), end: Some(first.index() + parts.len() as u64) };
             let fault = FrameFault::OutOfSequence("parts of a change are missing");
             return Some(Err(self.log.corruption(0, lost, fault)));
         }

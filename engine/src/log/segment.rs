@@ -10,8 +10,8 @@ use crate::{
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     io::{Access, Disk, DiskFile, replace_file},
     log::{
-        checkpoint::{CheckpointContext, Slot},
         checkpoint::Checkpoint,
+        checkpoint::{CheckpointContext, Slot},
         head::{HEAD_LEN, HeadError, SLOTS_OFFSET, SegmentHeader, UNIT_LEN, UnitState},
     },
     merkle::SaltTree,
@@ -51,7 +51,11 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Creates the file of a new log with an empty head (S-1).
-    pub(crate) fn create(disk: &dyn Disk, path: &Path, header: &SegmentHeader) -> Result<(), IoError> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        header: &SegmentHeader,
+    ) -> Result<(), IoError> {
         let mut head = header.encode();
         head.resize(usize::try_from(HEAD_LEN).expect("16 KiB"), 0);
         replace_file(disk, path, &head).context(path, "create")
@@ -65,9 +69,13 @@ impl Segment {
 
     /// Checks the head of an open file.
     pub(crate) fn load_file(path: &Path, file: Arc<dyn DiskFile>) -> Result<Self, SegmentError> {
-        let head = file.read_vec_at(0, usize::try_from(HEAD_LEN).expect("16 KiB")).context(path, "read")?;
+        let head = file
+            .read_vec_at(0, usize::try_from(HEAD_LEN).expect("16 KiB"))
+            .context(path, "read")?;
         let damaged = |source: HeadError| match source {
-            HeadError::Foreign | HeadError::Unsupported { .. } => SegmentError::Head { path: path.to_owned(), source },
+            HeadError::Foreign | HeadError::Unsupported { .. } => {
+                SegmentError::Head { path: path.to_owned(), source }
+            }
             source => SegmentError::Corrupt(Corruption {
                 path: path.to_owned(),
                 offset: 0,
@@ -76,7 +84,8 @@ impl Segment {
             }),
         };
         let (header, units) = SegmentHeader::decode(&head).map_err(damaged)?;
-        let salts = SaltTree::decode(&header.salt_record).map_err(|_| damaged(HeadError::Malformed))?;
+        let salts =
+            SaltTree::decode(&header.salt_record).map_err(|_| damaged(HeadError::Malformed))?;
         let keys = LogKeys::new(header.log);
         let slots = decode_slots(&head, &header, &keys);
         Ok(Self { path: path.to_owned(), file, header, units, slots, salts, keys })
@@ -103,6 +112,14 @@ pub(crate) fn slot_offset(slot: u64) -> u64 {
 }
 
 /// What the checkpoints of a segment are bound to.
-pub(crate) fn checkpoint_context<'a>(header: &SegmentHeader, keys: &'a LogKeys) -> CheckpointContext<'a> {
-    CheckpointContext { crc: header.crc(), generation: header.generation, align_log2: header.align_log2, keys }
+pub(crate) fn checkpoint_context<'a>(
+    header: &SegmentHeader,
+    keys: &'a LogKeys,
+) -> CheckpointContext<'a> {
+    CheckpointContext {
+        crc: header.crc(),
+        generation: header.generation,
+        align_log2: header.align_log2,
+        keys,
+    }
 }

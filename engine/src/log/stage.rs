@@ -97,10 +97,14 @@ impl Staged {
         if positions.is_empty() {
             return &[];
         }
-        &self.payloads[self.payload_range(positions.start).start..self.payload_range(positions.end - 1).end]
+        &self.payloads
+            [self.payload_range(positions.start).start..self.payload_range(positions.end - 1).end]
     }
 
-    pub(crate) fn entries(&self, positions: Range<usize>) -> impl Iterator<Item = (EntryHeader, &[u8])> {
+    pub(crate) fn entries(
+        &self,
+        positions: Range<usize>,
+    ) -> impl Iterator<Item = (EntryHeader, &[u8])> {
         positions.map(|position| (self.headers[position], self.payload(position)))
     }
 

@@ -3,7 +3,10 @@
 use crate::{
     bytes::Hash,
     log::read::{Log, ReadError},
-    merkle::{ConsistencyProof, InclusionProof, NodeSource, Peaks, SaltCursor, consistency_path, inclusion_path, peaks_at},
+    merkle::{
+        ConsistencyProof, InclusionProof, NodeSource, Peaks, SaltCursor, consistency_path,
+        inclusion_path, peaks_at,
+    },
 };
 
 /// The index keeps subtrees from this level on; smaller ones are hashed from their entries.
@@ -90,13 +93,19 @@ impl Log {
         }
         let view = self.view.read();
         match &view.damage {
-            Some(damage) if size > view.state.entry_count() => Err(ReadError::Corrupt(damage.clone())),
+            Some(damage) if size > view.state.entry_count() => {
+                Err(ReadError::Corrupt(damage.clone()))
+            }
             _ => Ok(()),
         }
     }
 
     /// Proves that entry `index` stands in the first `size` entries. Discloses its payload and salt.
-    pub(crate) fn prove_inclusion(&self, index: u64, size: Option<u64>) -> Result<InclusionProof, ReadError> {
+    pub(crate) fn prove_inclusion(
+        &self,
+        index: u64,
+        size: Option<u64>,
+    ) -> Result<InclusionProof, ReadError> {
         let count = self.written_count()?;
         let size = size.unwrap_or(count);
         self.check_size(size, count)?;
@@ -119,7 +128,11 @@ impl Log {
     }
 
     /// Proves that the first `from` entries are the beginning of the first `size`.
-    pub(crate) fn prove_consistency(&self, from: u64, size: Option<u64>) -> Result<ConsistencyProof, ReadError> {
+    pub(crate) fn prove_consistency(
+        &self,
+        from: u64,
+        size: Option<u64>,
+    ) -> Result<ConsistencyProof, ReadError> {
         let count = self.written_count()?;
         let size = size.unwrap_or(count);
         self.check_size(size, count)?;
@@ -134,7 +147,8 @@ impl Log {
 
     /// Nodes of large subtrees come from the index: without it each would be hashed from its entries.
     fn prepare_tree(&self) -> Result<(), ReadError> {
-        let unindexed = self.view.read().entry_count.saturating_sub(self.index.position().end_index);
+        let unindexed =
+            self.view.read().entry_count.saturating_sub(self.index.position().end_index);
         if unindexed > UNINDEXED_COUNT_MAX { self.read_up_index() } else { Ok(()) }
     }
 }

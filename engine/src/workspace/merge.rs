@@ -52,7 +52,8 @@ impl Ord for Next {
 
 impl Merged {
     pub(super) fn new(scans: Vec<Scan>) -> Self {
-        let mut merged = Self { heap: BinaryHeap::with_capacity(scans.len()), scans, errors: Vec::new() };
+        let mut merged =
+            Self { heap: BinaryHeap::with_capacity(scans.len()), scans, errors: Vec::new() };
         (0..merged.scans.len()).for_each(|scan| merged.advance(scan));
         merged
     }
@@ -108,8 +109,14 @@ impl Workspace {
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub fn merged_between(&self, from: &Frontier, to: Option<&Frontier>) -> Result<Merged, ReadError> {
-        self.merge(|log| Ok(Some((from.size(log.id())..to.map_or(u64::MAX, |to| to.size(log.id())), None))))
+    pub fn merged_between(
+        &self,
+        from: &Frontier,
+        to: Option<&Frontier>,
+    ) -> Result<Merged, ReadError> {
+        self.merge(|log| {
+            Ok(Some((from.size(log.id())..to.map_or(u64::MAX, |to| to.size(log.id())), None)))
+        })
     }
 
     /// The entries of the streams with this name, of all logs that have one, in canonical order.
@@ -160,7 +167,10 @@ impl Workspace {
         self.frontier_of(|log| log.size_at(time))
     }
 
-    fn frontier_of(&self, size: impl Fn(&Log) -> Result<u64, ReadError>) -> Result<Frontier, ReadError> {
+    fn frontier_of(
+        &self,
+        size: impl Fn(&Log) -> Result<u64, ReadError>,
+    ) -> Result<Frontier, ReadError> {
         let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         let mut rows = Vec::with_capacity(logs.len());
         for log in logs {

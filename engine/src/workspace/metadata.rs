@@ -47,8 +47,21 @@ pub enum MetadataError {
 }
 
 impl Metadata {
-    pub(crate) fn new(workspace: WorkspaceId, client: ClientId, log: LogId, created: Timestamp) -> Self {
-        Self { format: FORMAT.into(), version: VERSION, workspace, client, log, created, other: serde_json::Map::new() }
+    pub(crate) fn new(
+        workspace: WorkspaceId,
+        client: ClientId,
+        log: LogId,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            workspace,
+            client,
+            log,
+            created,
+            other: serde_json::Map::new(),
+        }
     }
 
     pub(crate) fn path(folder: &Path) -> PathBuf {
@@ -58,21 +71,32 @@ impl Metadata {
     pub(crate) fn load(disk: &dyn Disk, folder: &Path) -> Result<Self, MetadataError> {
         let path = Self::path(folder);
         let file = match disk.open(&path, Access::Read) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(MetadataError::Missing(folder.to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(MetadataError::Missing(folder.to_owned()));
+            }
             result => result.context(&path, "open")?,
         };
         let invalid = |reason: String| MetadataError::Invalid { path: path.clone(), reason };
         let len = file.len().context(&path, "read the length of")?;
         if len > LEN_MAX {
-            return Err(invalid(format!("{len} bytes are too many for the metadata of a workspace")));
+            return Err(invalid(format!(
+                "{len} bytes are too many for the metadata of a workspace"
+            )));
         }
-        let bytes = file.read_vec_at(0, usize::try_from(len).unwrap_or(usize::MAX)).context(&path, "read")?;
-        let metadata: Self = serde_json::from_slice(&bytes).map_err(|error| invalid(format!("not the metadata of an Annals workspace ({error})")))?;
+        let bytes = file
+            .read_vec_at(0, usize::try_from(len).unwrap_or(usize::MAX))
+            .context(&path, "read")?;
+        let metadata: Self = serde_json::from_slice(&bytes).map_err(|error| {
+            invalid(format!("not the metadata of an Annals workspace ({error})"))
+        })?;
         if metadata.format != FORMAT {
             return Err(invalid(format!("the format is {:?}, not {FORMAT:?}", metadata.format)));
         }
         if metadata.version != VERSION {
-            return Err(invalid(format!("version {} is not supported, this program knows {VERSION}", metadata.version)));
+            return Err(invalid(format!(
+                "version {} is not supported, this program knows {VERSION}",
+                metadata.version
+            )));
         }
         Ok(metadata)
     }

@@ -31,7 +31,10 @@ use crate::{
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
     entry::{FrontierRow, Kind},
     io::{Disk, DiskFile},
-    log::{AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict, Writer, look_for_writer},
+    log::{
+        AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict,
+        Writer, look_for_writer,
+    },
 };
 
 pub use self::{
@@ -327,7 +330,9 @@ impl Workspace {
         let known: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         for log in known {
             let published = match writer {
-                Writer::Active(Some(published)) if log.id() == own && published.log == own => Some(published.durable_len),
+                Writer::Active(Some(published)) if log.id() == own && published.log == own => {
+                    Some(published.durable_len)
+                }
                 _ => None,
             };
             let durable_len = match published {
@@ -339,7 +344,14 @@ impl Workspace {
         for id in open::list_logs(&*self.inner.disk, &self.inner.path)? {
             if !self.inner.logs.read().contains_key(&id) {
                 let how = OpenAs::Follower { durable_len: None };
-                if let Ok(opened) = open::open_log(&self.inner.disk, &self.inner.path, &self.inner.metadata, id, &self.inner.cache, how) {
+                if let Ok(opened) = open::open_log(
+                    &self.inner.disk,
+                    &self.inner.path,
+                    &self.inner.metadata,
+                    id,
+                    &self.inner.cache,
+                    how,
+                ) {
                     self.inner.logs.write().insert(id, opened.log);
                 }
             }
@@ -353,7 +365,11 @@ impl Workspace {
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub fn reindex(&self, anew: bool, mut progress: impl FnMut(u64, u64) -> bool) -> Result<(), ReadError> {
+    pub fn reindex(
+        &self,
+        anew: bool,
+        mut progress: impl FnMut(u64, u64) -> bool,
+    ) -> Result<(), ReadError> {
         let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         let total: u64 = logs.iter().map(|log| log.view.read().end_offset).sum();
         let mut before = 0;

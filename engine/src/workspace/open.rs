@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -18,8 +15,8 @@ use crate::{
     frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN},
     io::{Disk, OsDisk},
     log::{
-        BatchCache, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment, SegmentError, SegmentHeader, Verdict,
-        Writer, lock_for_writing, look_for_writer,
+        BatchCache, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment,
+        SegmentError, SegmentHeader, Verdict, Writer, lock_for_writing, look_for_writer,
     },
     merkle::SaltTree,
 };
@@ -114,7 +111,11 @@ impl Workspace {
     /// # Errors
     ///
     /// As for [`Workspace::create`].
-    pub fn join(path: impl AsRef<Path>, workspace: WorkspaceId, options: Options) -> Result<Self, OpenError> {
+    pub fn join(
+        path: impl AsRef<Path>,
+        workspace: WorkspaceId,
+        options: Options,
+    ) -> Result<Self, OpenError> {
         Self::create_on(Arc::new(OsDisk), path.as_ref(), options, Some(workspace))
     }
 
@@ -145,14 +146,20 @@ impl Workspace {
     /// # Errors
     ///
     /// As for [`Workspace::create`].
-    pub fn create_on(disk: Arc<dyn Disk>, path: &Path, options: Options, workspace: Option<WorkspaceId>) -> Result<Self, OpenError> {
+    pub fn create_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        options: Options,
+        workspace: Option<WorkspaceId>,
+    ) -> Result<Self, OpenError> {
         disk.create_dir(path).context(path, "create")?;
         if let Some(parent) = path.parent() {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             disk.sync_dir(parent).context(parent, "sync")?;
         }
         refuse_if_not_empty(&*disk, path)?;
-        let lock = lock_for_writing(&*disk, &path.join("LOCK"))?.ok_or_else(|| OpenError::Locked(path.to_owned()))?;
+        let lock = lock_for_writing(&*disk, &path.join("LOCK"))?
+            .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
         let logs = path.join("logs");
         disk.create_dir(&logs).context(&logs, "create")?;
         disk.sync_dir(path).context(path, "sync")?;
@@ -165,7 +172,11 @@ impl Workspace {
         let client = ClientId::from_random(random(&*disk, path)?);
         let log = LogId::from_random(random(&*disk, path)?);
         let header = SegmentHeader {
-            align_log2: if options.aligned_frames { FRAME_ALIGN_LOG2_MAX } else { FRAME_ALIGN_LOG2_MIN },
+            align_log2: if options.aligned_frames {
+                FRAME_ALIGN_LOG2_MAX
+            } else {
+                FRAME_ALIGN_LOG2_MIN
+            },
             preallocated: false,
             compatible_features: 0,
             generation: 0,
@@ -193,7 +204,8 @@ impl Workspace {
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path, options: Options) -> Result<Self, OpenError> {
         // Looked at before the lock is taken, which would leave a file in a folder that is not ours.
         Metadata::load(&*disk, path)?;
-        let lock = lock_for_writing(&*disk, &path.join("LOCK"))?.ok_or_else(|| OpenError::Locked(path.to_owned()))?;
+        let lock = lock_for_writing(&*disk, &path.join("LOCK"))?
+            .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
         let metadata = Metadata::load(&*disk, path)?;
         let logs = path.join("logs");
         disk.sync_dir(&logs).context(&logs, "sync")?;
@@ -215,7 +227,11 @@ impl Workspace {
     /// # Errors
     ///
     /// As for [`Workspace::open_read_only`].
-    pub fn open_read_only_on(disk: Arc<dyn Disk>, path: &Path, options: Options) -> Result<Self, OpenError> {
+    pub fn open_read_only_on(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        options: Options,
+    ) -> Result<Self, OpenError> {
         let metadata = Metadata::load(&*disk, path)?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
         let (own_as, others_as) = reading_as(&*disk, path, metadata.log)?;
@@ -244,7 +260,9 @@ impl Workspace {
             }
             match open_log(&disk, path, &metadata, log, &cache, others_as) {
                 Ok(opened) => drop(logs.insert(log, opened.log)),
-                Err(error) => unreadable.push(UnreadableLog { path: segment_path(path, log), error }),
+                Err(error) => {
+                    unreadable.push(UnreadableLog { path: segment_path(path, log), error })
+                }
             }
         }
         let foreign = logs.values().filter(|log| log.id() != metadata.log);
@@ -268,11 +286,17 @@ impl Workspace {
 }
 
 /// How the logs are to be opened by a reader: the active one, and the others.
-pub(super) fn reading_as(disk: &dyn Disk, path: &Path, own: LogId) -> Result<(OpenAs, OpenAs), OpenError> {
+pub(super) fn reading_as(
+    disk: &dyn Disk,
+    path: &Path,
+    own: LogId,
+) -> Result<(OpenAs, OpenAs), OpenError> {
     Ok(match look_for_writer(disk, &path.join("LOCK"))? {
         Writer::None => (OpenAs::Reader, OpenAs::Reader),
         Writer::Active(published) => {
-            let own_len = published.filter(|published| published.log == own).map(|published| published.durable_len);
+            let own_len = published
+                .filter(|published| published.log == own)
+                .map(|published| published.durable_len);
             (OpenAs::Follower { durable_len: own_len }, OpenAs::Follower { durable_len: None })
         }
     })
@@ -331,11 +355,16 @@ fn random<const N: usize>(disk: &dyn Disk, path: &Path) -> Result<[u8; N], IoErr
 
 fn refuse_if_not_empty(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {
     // What a creation leaves that was interrupted before its last step is no obstacle.
-    let harmless = |name: &str| name == "LOCK" || Path::new(name).extension().is_some_and(|end| end == "tmp");
+    let harmless =
+        |name: &str| name == "LOCK" || Path::new(name).extension().is_some_and(|end| end == "tmp");
     let entries = disk.list(folder).context(folder, "list")?;
     for entry in entries {
-        let empty_logs = || disk.list(&folder.join("logs")).map(|logs| logs.iter().all(|log| harmless(&log.name)));
-        if harmless(&entry.name) || (entry.name == "logs" && entry.is_dir && empty_logs().context(folder, "list")?) {
+        let empty_logs = || {
+            disk.list(&folder.join("logs")).map(|logs| logs.iter().all(|log| harmless(&log.name)))
+        };
+        if harmless(&entry.name)
+            || (entry.name == "logs" && entry.is_dir && empty_logs().context(folder, "list")?)
+        {
             continue;
         }
         return Err(OpenError::NotEmpty { folder: folder.to_owned(), found: entry.name });

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Timestamp, log::{Durability, WriterOptions}};
+use crate::{
+    Timestamp,
+    log::{Durability, WriterOptions},
+};
 
 /// Where the time of a change comes from that brings none.
 #[derive(Clone, Default)]

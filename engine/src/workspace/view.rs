@@ -88,7 +88,8 @@ impl Workspace {
     ///
     /// [`ReadError::UnknownClient`].
     pub fn logs_of(&self, client: ClientId) -> Result<Vec<LogView>, ReadError> {
-        let logs: Vec<LogView> = self.logs().into_iter().filter(|log| log.client() == client).collect();
+        let logs: Vec<LogView> =
+            self.logs().into_iter().filter(|log| log.client() == client).collect();
         if logs.is_empty() { Err(ReadError::UnknownClient(client)) } else { Ok(logs) }
     }
 }
@@ -174,7 +175,12 @@ impl LogView {
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub fn scan_stream(&self, stream: StreamId, range: impl RangeBounds<u64>, direction: Direction) -> Result<Scan, ReadError> {
+    pub fn scan_stream(
+        &self,
+        stream: StreamId,
+        range: impl RangeBounds<u64>,
+        direction: Direction,
+    ) -> Result<Scan, ReadError> {
         Scan::new(Arc::clone(&self.log), bounds(&range), Some(stream), direction, STREAM_READ_AHEAD)
     }
 
@@ -198,7 +204,10 @@ impl LogView {
             DeclarationForm::Name => String::from_utf8_lossy(name).into_owned(),
             DeclarationForm::Uuid => uuid::Uuid::from_slice(name).unwrap_or_default().to_string(),
         };
-        Ok(declared.iter().map(|declaration| (declaration.stream, name(declaration.form, &declaration.name))).collect())
+        Ok(declared
+            .iter()
+            .map(|declaration| (declaration.stream, name(declaration.form, &declaration.name)))
+            .collect())
     }
 
     /// The root of all entries.
@@ -226,7 +235,11 @@ impl LogView {
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub fn prove_inclusion(&self, index: u64, size: Option<u64>) -> Result<InclusionProof, ReadError> {
+    pub fn prove_inclusion(
+        &self,
+        index: u64,
+        size: Option<u64>,
+    ) -> Result<InclusionProof, ReadError> {
         self.log.prove_inclusion(index, size)
     }
 
@@ -235,7 +248,11 @@ impl LogView {
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub fn prove_consistency(&self, from: u64, size: Option<u64>) -> Result<ConsistencyProof, ReadError> {
+    pub fn prove_consistency(
+        &self,
+        from: u64,
+        size: Option<u64>,
+    ) -> Result<ConsistencyProof, ReadError> {
         self.log.prove_consistency(from, size)
     }
 
@@ -281,10 +298,16 @@ impl LogView {
     /// See [`ReadError`].
     pub fn stats(&self) -> Result<LogStats, ReadError> {
         let damaged = self.damage().is_some();
-        let root = if damaged { self.log.view.read().state.peaks.root(&self.log.keys) } else { self.root()? };
+        let root = if damaged {
+            self.log.view.read().state.peaks.root(&self.log.keys)
+        } else {
+            self.root()?
+        };
         let view = self.log.view.read().clone();
         let file_bytes = self.log.file.len();
-        let file_bytes = file_bytes.map_err(|error| crate::error::IoError::new(&self.log.path, "read the length of", error))?;
+        let file_bytes = file_bytes.map_err(|error| {
+            crate::error::IoError::new(&self.log.path, "read the length of", error)
+        })?;
         Ok(LogStats {
             client: self.client(),
             log: self.id(),

@@ -64,6 +64,7 @@ impl Parts {
         ];
         Self {
             header: BatchHeader {
+                continues: false,
                 log: LOG,
                 first_index: 77,
                 entry_count: 2,
@@ -136,7 +137,7 @@ fn contents() -> impl Strategy<Value = (Vec<EntryHeader>, Vec<u8>)> {
         let mut lamport = 0_u64;
         let header = |i: usize| {
             // The clocks may come as high as they can, but all of them must fit.
-            let highest = u64::MAX - (lens.len() - 1 - i) as u64;
+            let highest = crate::entry::LAMPORT_MAX - (lens.len() - 1 - i) as u64;
             lamport = (lamport + 1).saturating_add(gaps[i]).min(highest);
             EntryHeader {
                 lamport,
@@ -281,7 +282,7 @@ fn compressed_sections_state_their_size_and_nothing_else() {
 fn the_largest_batch_of_the_worst_columns_fits_its_limits() {
     let count = BATCH_ENTRY_COUNT_MAX as usize;
     let header = |(i, value): (usize, u64)| EntryHeader {
-        lamport: (1 << 63) + (u64::try_from(i).unwrap() << 20) + (value >> 50),
+        lamport: (1 << 62) + (u64::try_from(i).unwrap() << 20) + (value >> 50),
         timestamp: Timestamp::decode((value | 1 << 63).cast_signed()),
         payload_len: u32::try_from(value & 63).unwrap(),
         stream: StreamId(u32::try_from(value >> 32).unwrap()),

@@ -1,0 +1,115 @@
+//! A consistent copy of a workspace while others append.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Metadata, Workspace, segment_path};
+use crate::{
+    error::{Corruption, IoContext as _, IoError},
+    io::{Access, temporary_name},
+    log::{
+        AppendError, Checkpoint, HEAD_LEN, Log, LogState, checkpoint_context, copy_range,
+        slot_offset,
+    },
+};
+
+/// Why a backup was not made. What was written of it has no `index.json` and is no workspace.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The folder is not empty.
+    #[error("{}: the folder is not empty; a backup needs an empty one", .0.display())]
+    NotEmpty(PathBuf),
+    /// What was appended could not be made durable.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A log is damaged: heal it first, or copy the files as they are.
+    #[error(transparent)]
+    Damaged(#[from] Corruption),
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+impl Workspace {
+    /// Copies the workspace into the folder `to`, which must be missing or empty, while others go on appending.
+    ///
+    /// The copy is what was durable when it was called. It is a copy of this very client: use it in the place of this
+    /// workspace, never beside it, or the log forks. `progress` is told bytes done and bytes in all.
+    ///
+    /// # Errors
+    ///
+    /// See [`BackupError`].
+    pub fn backup(
+        &self,
+        to: impl AsRef<Path>,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(), BackupError> {
+        let to = to.as_ref();
+        let disk = &*self.inner.disk;
+        disk.create_dir(to).context(to, "create")?;
+        if !disk.list(to).context(to, "list")?.is_empty() {
+            return Err(BackupError::NotEmpty(to.to_owned()));
+        }
+        let logs_folder = to.join("logs");
+        disk.create_dir(&logs_folder).context(&logs_folder, "create")?;
+        disk.sync_dir(to).context(to, "sync")?;
+
+        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let states = logs.iter().map(|log| durable_state(log)).collect::<Result<Vec<_>, _>>()?;
+        let total: u64 = states.iter().map(|state| state.end_offset).sum();
+        let mut done = 0;
+        for (log, state) in logs.iter().zip(states) {
+            let len = state.end_offset;
+            self.copy_log(log, state, &segment_path(to, log.id()))?;
+            done += len;
+            progress(done, total);
+        }
+        disk.sync_dir(&logs_folder).context(&logs_folder, "sync")?;
+        Metadata::load(disk, &self.inner.path).map_or_else(
+            |_| self.inner.metadata.store(disk, to),
+            |metadata| metadata.store(disk, to),
+        )?;
+        let parent =
+            to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        disk.sync_dir(parent).context(parent, "sync")?;
+        Ok(())
+    }
+
+    /// A head of its own, with one checkpoint at `state`, and the frames below as they are.
+    fn copy_log(&self, log: &Log, state: LogState, to: &Path) -> Result<(), BackupError> {
+        let disk = &*self.inner.disk;
+        let temporary = temporary_name(to);
+        let file = disk.open(&temporary, Access::CreateNew).context(&temporary, "create")?;
+        let end = state.end_offset;
+        let mut head = log.header.encode();
+        head.resize(usize::try_from(HEAD_LEN).expect("16 KiB"), 0);
+        file.write_all_at(&head, 0).context(&temporary, "write")?;
+        copy_range(&*log.file, &*file, HEAD_LEN, end, HEAD_LEN).context(&temporary, "write")?;
+        file.sync().context(&temporary, "sync")?;
+        if end > HEAD_LEN {
+            let (opening, incarnation) = log.last_frame_writer(end)?;
+            let checkpoint = Checkpoint { sequence: 1, incarnation, opening, clean: true, state };
+            let bytes = checkpoint.encode(&checkpoint_context(&log.header, &log.keys));
+            file.write_all_at(&bytes, slot_offset(checkpoint.slot()))
+                .context(&temporary, "write")?;
+            file.sync().context(&temporary, "sync")?;
+        }
+        disk.rename(&temporary, to).context(to, "rename")?;
+        Ok(())
+    }
+}
+
+/// The state of a log up to which everything is durable.
+fn durable_state(log: &Log) -> Result<LogState, BackupError> {
+    if let Some(core) = log.core.get() {
+        return core.with_appender(|appender| {
+            appender.checkpoint(false)?;
+            Ok(appender.boundary().clone())
+        });
+    }
+    let view = log.view.read();
+    view.damage.clone().map_or(Ok(view.state.clone()), |damage| Err(damage.into()))
+}

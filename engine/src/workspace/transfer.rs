@@ -1,0 +1,603 @@
+//! Bundles out and in: entries carried between workspaces (section 11).
+
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{Frontier, Inner, Workspace, index_folder, open, segment_path, writer_name};
+use crate::{
+    batch::{BatchError, Decoder, Encoder, set_continues},
+    bundle::{BundleError, BundleReader, BundleRow, BundleWriter, BundledLog, Record},
+    bytes::{ClientId, Hash, LogId, WorkspaceId},
+    entry::FrontierRow,
+    error::{Corruption, IoContext as _, IoError},
+    frame::{FRAME_ALIGN_LOG2_MIN, FrameKind},
+    log::{
+        AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, READ_AHEAD_LONG,
+        ReadError, ReplayError, Segment, SegmentHeader, Step,
+    },
+    merkle::SaltTree,
+};
+
+/// Why a bundle was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// What is here cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What was appended could not be made durable; nothing leaves the device before it is.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The bundle could not be written.
+    #[error("cannot write the bundle: {0}")]
+    Io(#[from] std::io::Error),
+    /// The receiver's frontier contradicts this workspace: one of the two has a fork.
+    #[error("log {log}: the given root of its first {size} entries is {theirs}, here it is {ours}")]
+    Contradiction {
+        /// The log.
+        log: LogId,
+        /// The size at which they differ.
+        size: u64,
+        /// The root here.
+        ours: Hash,
+        /// The root in the frontier.
+        theirs: Hash,
+    },
+}
+
+/// Why a bundle was not imported. Unless it says otherwise nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The bytes are no sound bundle. If they merely end too early, what came before was kept.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bundle is one of another workspace.
+    #[error("the bundle is of workspace {bundle}, this is {here}")]
+    OtherWorkspace {
+        /// Its workspace.
+        bundle: WorkspaceId,
+        /// This one.
+        here: WorkspaceId,
+    },
+    /// The bundle contradicts what is here: there are two histories of one log.
+    #[error(
+        "log {log}: the bundle's root of the first {size} entries is {theirs}, here it is {ours}; both are kept where they are"
+    )]
+    Contradiction {
+        /// The log.
+        log: LogId,
+        /// The size at which they differ.
+        size: u64,
+        /// The root here.
+        ours: Hash,
+        /// The root in the bundle.
+        theirs: Hash,
+    },
+    /// The bundle starts behind what is here.
+    #[error(
+        "log {log}: the bundle starts at entry {from}, here there are {size}; import what comes between first"
+    )]
+    Gap {
+        /// The log.
+        log: LogId,
+        /// Where it starts.
+        from: u64,
+        /// What is here.
+        size: u64,
+    },
+    /// A batch does not continue its log.
+    #[error("log {log}: {error}")]
+    Refused {
+        /// The log.
+        log: LogId,
+        /// Why.
+        error: ReplayError,
+    },
+    /// A batch is malformed.
+    #[error("log {log}: malformed batch: {error}")]
+    Batch {
+        /// The log.
+        log: LogId,
+        /// Why.
+        error: BatchError,
+    },
+    /// The records of the bundle do not fit together.
+    #[error("log {log}: {what}")]
+    Malformed {
+        /// The log.
+        log: LogId,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The log here is damaged; it can take nothing before it is healed.
+    #[error(transparent)]
+    Damaged(#[from] Corruption),
+    /// What is here cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A log here cannot be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The operating system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A log here cannot be opened.
+    #[error("{}: {reason}", .path.display())]
+    Unusable {
+        /// Its segment file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What was exported.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct ExportReport {
+    /// Logs with entries in the bundle.
+    pub logs: u64,
+    /// Entries in the bundle.
+    pub entries: u64,
+    /// Length of the bundle in bytes.
+    pub bytes: u64,
+}
+
+/// What was imported.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// The logs of the bundle.
+    pub logs: Vec<ImportedLog>,
+    /// Entries that are new here.
+    pub entries: u64,
+}
+
+/// What was imported of one log.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct ImportedLog {
+    /// The client that writes it.
+    pub client: ClientId,
+    /// The log.
+    pub log: LogId,
+    /// Entries that were here before.
+    pub before: u64,
+    /// Entries that are here now.
+    pub after: u64,
+}
+
+impl Workspace {
+    /// Writes a bundle with what somebody lacks who has `since`; with everything for the empty frontier.
+    ///
+    /// What it carries is durable here before it is written. Streams: memory does not grow with its length.
+    ///
+    /// # Errors
+    ///
+    /// See [`ExportError`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use annals::{Frontier, Options, Workspace};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let laptop = Workspace::create(folder.path().join("laptop"), Options::default())?;
+    /// let phone = Workspace::join(folder.path().join("phone"), laptop.id(), Options::default())?;
+    /// laptop.append(b"written on the laptop")?;
+    ///
+    /// let mut bundle = Vec::new();
+    /// laptop.export(&phone.frontier()?, &mut bundle)?;
+    /// phone.import(&bundle[..])?;
+    /// assert_eq!(phone.logs_of(laptop.client())?[0].entry(0)?.payload(), b"written on the laptop");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
+        if self.inner.lock.is_some() {
+            self.checkpoint()?;
+        }
+        let mut rows = Vec::new();
+        for row in self.frontier()?.rows() {
+            let known = since.row(row.log).copied().filter(|known| known.size > 0);
+            let from = known.map_or(0, |known| known.size).min(row.size);
+            if let Some(known) = known.filter(|known| known.size <= row.size) {
+                let ours = self.log(row.log)?.root_at(known.size)?;
+                if ours != known.root {
+                    return Err(ExportError::Contradiction {
+                        log: row.log,
+                        size: known.size,
+                        ours,
+                        theirs: known.root,
+                    });
+                }
+            }
+            rows.push(BundleRow { row: *row, from });
+        }
+        let mut bundle = [0; 16];
+        self.inner.disk.fill_random(&mut bundle)?;
+        let mut writer = BundleWriter::new(out, self.id(), bundle, &writer_name())?;
+        writer.frontier(&rows)?;
+        let mut report = ExportReport::default();
+        for row in rows.iter().filter(|row| row.from < row.row.size) {
+            let log = self.log(row.row.log)?.log;
+            export_log(&log, row, &mut writer)?;
+            report.logs += 1;
+            report.entries += row.row.size - row.from;
+        }
+        report.bytes = writer.finish()?;
+        Ok(report)
+    }
+
+    /// Takes in a bundle: every entry is hashed and must lead to the roots that the bundle names. Importing it again
+    /// changes nothing.
+    ///
+    /// Nothing of a bundle is kept that is damaged or contradicts what is here. Of one that merely ends too early
+    /// ([`BundleError::Truncated`]) what came is kept; importing the whole one goes on there.
+    ///
+    /// # Errors
+    ///
+    /// See [`ImportError`].
+    pub fn import(&self, input: impl Read) -> Result<ImportReport, ImportError> {
+        if self.inner.lock.is_none() {
+            return Err(AppendError::ReadOnly.into());
+        }
+        let mut reader = BundleReader::new(input)?;
+        if reader.workspace() != self.id() {
+            return Err(ImportError::OtherWorkspace {
+                bundle: reader.workspace(),
+                here: self.id(),
+            });
+        }
+        let rows = reader.rows().to_vec();
+        for row in &rows {
+            self.inner.check_row(row)?;
+        }
+        let mut staged = Vec::new();
+        let outcome = self.inner.import_logs(&mut reader, &rows, &mut staged);
+        match outcome {
+            Ok(()) => self.inner.keep(staged),
+            Err(ImportError::Bundle(truncated @ BundleError::Truncated { .. })) => {
+                self.inner.keep(staged)?;
+                Err(truncated.into())
+            }
+            Err(error) => {
+                self.inner.discard(staged)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Writes the batches of one log from `row.from` to `row.row.size`.
+fn export_log<W: Write>(
+    log: &Log,
+    row: &BundleRow,
+    writer: &mut BundleWriter<W>,
+) -> Result<(), ExportError> {
+    let header = &log.header;
+    writer.log(&BundledLog {
+        client: header.client,
+        log: header.log,
+        created: header.created,
+        predecessor: header.predecessor,
+        peaks: log.peaks_at(row.from)?,
+        salt_record: header.salt_record.clone(),
+    })?;
+    let (mut frames, first) = log.frame_with(row.from)?;
+    frames.set_read_ahead(READ_AHEAD_LONG);
+    let mut decoder = Decoder::new();
+    let mut offset = first.offset;
+    let mut reached = first.first_index;
+    while reached < row.row.size {
+        let frame = match log.next_frame(&mut frames, offset, Some(reached))? {
+            Step::Frame(frame) => frame,
+            Step::Damage(error, _) => return Err(error.into()),
+            Step::End => return Err(log.out_of_range(reached).into()),
+        };
+        offset = frame.offset + frame.len(header.align_log2);
+        if frame.kind != FrameKind::BATCH {
+            continue;
+        }
+        // Decoded although it is sent as it is: what leaves the device was checked.
+        let batch = log.decode(&mut frames, &frame, &mut decoder)?;
+        let payload = frames.payload(&frame)?;
+        let payload = payload.map_err(|fault| {
+            log.corruption(frame.offset, (frame.first_index..frame.end_index()).into(), fault)
+        })?;
+        if frame.first_index >= row.from {
+            writer.batch(payload)?;
+        } else {
+            let known = usize::try_from(row.from - frame.first_index)
+                .expect("a batch is smaller than memory");
+            let headers: Vec<_> = batch.entries().skip(known).map(|(header, _)| header).collect();
+            let payloads: Vec<u8> =
+                batch.entries().skip(known).flat_map(|(_, payload)| payload).copied().collect();
+            let mut out = Vec::new();
+            Encoder::new(1).encode(
+                header.log,
+                row.from,
+                &headers,
+                &payloads,
+                batch.header().root(),
+                &mut out,
+            );
+            if batch.header().continues() {
+                set_continues(&mut out);
+            }
+            writer.batch(&out)?;
+        }
+        reached = frame.end_index();
+    }
+    Ok(())
+}
+
+/// What was appended to one log in the course of an import.
+struct StagedLog {
+    log: Arc<Log>,
+    /// Where the log was before.
+    mark: LogState,
+    /// The log is new here.
+    is_new: bool,
+}
+
+impl Inner {
+    /// Refuses a row that contradicts what is here, or starts behind it.
+    fn check_row(&self, row: &BundleRow) -> Result<(), ImportError> {
+        let Some(log) = self.logs.read().get(&row.row.log).cloned() else {
+            let gap = ImportError::Gap { log: row.row.log, from: row.from, size: 0 };
+            return if row.from == 0 { Ok(()) } else { Err(gap) };
+        };
+        if log.client() != row.row.client {
+            return Err(ImportError::Malformed {
+                log: log.id(),
+                what: "the bundle says that it is of another client",
+            });
+        }
+        if let Some(damage) = log.view.read().damage.clone() {
+            return Err(damage.into());
+        }
+        let (size, _) = log.root_at(None)?;
+        if row.row.size <= size {
+            let (_, ours) = log.root_at(Some(row.row.size))?;
+            if ours != row.row.root {
+                return Err(ImportError::Contradiction {
+                    log: log.id(),
+                    size: row.row.size,
+                    ours,
+                    theirs: row.row.root,
+                });
+            }
+        } else if row.from > size {
+            return Err(ImportError::Gap { log: log.id(), from: row.from, size });
+        }
+        Ok(())
+    }
+
+    fn import_logs<R: Read>(
+        &self,
+        reader: &mut BundleReader<R>,
+        rows: &[BundleRow],
+        staged: &mut Vec<StagedLog>,
+    ) -> Result<(), ImportError> {
+        let mut record = reader.next_record()?;
+        loop {
+            record = match record {
+                Record::End => return Ok(()),
+                Record::Batch(_) => {
+                    return Err(BundleError::Damaged {
+                        offset: reader.offset(),
+                        what: "a batch before its log",
+                    }
+                    .into());
+                }
+                Record::Log(bundled) => {
+                    let row = rows.iter().find(|row| row.row.log == bundled.log);
+                    let row = row
+                        .ok_or(ImportError::Malformed {
+                            log: bundled.log,
+                            what: "not in the frontier",
+                        })?
+                        .row;
+                    let log = self.replica(&bundled, staged)?;
+                    self.check_peaks(&log, &bundled)?;
+                    let core = log.core.get().ok_or(AppendError::ReadOnly)?;
+                    // The error that ends the batches is kept apart: what came before it may stay.
+                    let end = core
+                        .with_appender(|appender| import_batches(appender, reader, &log, &row))?;
+                    end?
+                }
+            };
+        }
+    }
+
+    /// The entries before the bundle's are the same here.
+    fn check_peaks(&self, log: &Log, bundled: &BundledLog) -> Result<(), ImportError> {
+        let from = bundled.peaks.size();
+        let (_, ours) = log.root_at(Some(from))?;
+        let theirs = bundled.peaks.root(&log.keys);
+        if ours == theirs {
+            Ok(())
+        } else {
+            Err(ImportError::Contradiction { log: log.id(), size: from, ours, theirs })
+        }
+    }
+
+    /// The log to append to, created or opened for writing as needed, and noted in `staged`.
+    fn replica(
+        &self,
+        bundled: &BundledLog,
+        staged: &mut Vec<StagedLog>,
+    ) -> Result<Arc<Log>, ImportError> {
+        let known = self.logs.read().get(&bundled.log).cloned();
+        let is_new = known.is_none();
+        let log = match known {
+            Some(log) if log.core.get().is_some() => log,
+            Some(_) => self.open_for_writing(bundled.log)?,
+            None => {
+                self.create_replica(bundled)?;
+                self.open_for_writing(bundled.log)?
+            }
+        };
+        // What is staged is written first, so that the mark is at the end of it.
+        log.core.get().ok_or(AppendError::ReadOnly)?.flush()?;
+        let mark = log.view.read().state.clone();
+        staged.push(StagedLog { log: Arc::clone(&log), mark, is_new });
+        self.logs.write().insert(log.id(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    fn create_replica(&self, bundled: &BundledLog) -> Result<(), ImportError> {
+        let path = segment_path(&self.path, bundled.log);
+        if SaltTree::decode(&bundled.salt_record).is_err() {
+            return Err(ImportError::Malformed { log: bundled.log, what: "malformed salt record" });
+        }
+        let mut salt = [0; 16];
+        self.disk.fill_random(&mut salt).context(&path, "draw random numbers for")?;
+        let header = SegmentHeader {
+            align_log2: if self.options.aligned_frames {
+                crate::frame::FRAME_ALIGN_LOG2_MAX
+            } else {
+                FRAME_ALIGN_LOG2_MIN
+            },
+            preallocated: false,
+            compatible_features: 0,
+            generation: 0,
+            carried_upto: 0,
+            workspace: self.metadata.workspace,
+            client: bundled.client,
+            log: bundled.log,
+            salt,
+            created: bundled.created,
+            predecessor: bundled.predecessor,
+            writer: writer_name(),
+            salt_record: bundled.salt_record.clone(),
+        };
+        if !header.fits() {
+            return Err(ImportError::Malformed {
+                log: bundled.log,
+                what: "the salt record is too long for this version",
+            });
+        }
+        Segment::create(&*self.disk, &path, &header)?;
+        Ok(())
+    }
+
+    fn open_for_writing(&self, log: LogId) -> Result<Arc<Log>, ImportError> {
+        let unusable =
+            |reason: String| ImportError::Unusable { path: segment_path(&self.path, log), reason };
+        let opened: OpenLog = open::open_log(
+            &self.disk,
+            &self.path,
+            &self.metadata,
+            log,
+            &self.cache,
+            OpenAs::Writer,
+        )
+        .map_err(|error| unusable(error.to_string()))?;
+        if let Some(damage) = opened.damage() {
+            return Err(damage.into());
+        }
+        Ok(opened.into_writer(&self.options.writer(), None)?)
+    }
+
+    /// Makes what was imported durable, and says what it is.
+    fn keep(&self, staged: Vec<StagedLog>) -> Result<ImportReport, ImportError> {
+        let mut report = ImportReport::default();
+        for StagedLog { log, mark, .. } in staged {
+            if let Some(core) = log.core.get() {
+                core.checkpoint()?;
+            }
+            let (after, lamport) = {
+                let view = log.view.read();
+                (view.entry_count, view.state.lamport)
+            };
+            if log.id() != self.own.id() {
+                self.foreign_lamport.fetch_max(lamport, Ordering::AcqRel);
+            }
+            report.entries += after - mark.entry_count();
+            report.logs.push(ImportedLog {
+                client: log.client(),
+                log: log.id(),
+                before: mark.entry_count(),
+                after,
+            });
+        }
+        Ok(report)
+    }
+
+    /// Takes back what was imported of a bundle that turned out to be unsound.
+    fn discard(&self, staged: Vec<StagedLog>) -> Result<(), ImportError> {
+        for StagedLog { log, mark, is_new } in staged {
+            if let Some(core) = log.core.get() {
+                core.with_appender(|appender| {
+                    appender.roll_back(mark.clone()).map_err(ImportError::Io)
+                })?;
+            }
+            self.cache.forget_from(log.id(), mark.entry_count());
+            if is_new {
+                self.logs.write().remove(&log.id());
+                self.disk.remove(&log.path).context(&log.path, "remove")?;
+                let _ = crate::index::remove_all(&*self.disk, &index_folder(&self.path, log.id()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends the batches of one log. Returns the record behind them, or why there is none.
+///
+/// The outer error means that nothing of the log may be kept.
+fn import_batches<R: Read>(
+    appender: &mut Appender,
+    reader: &mut BundleReader<R>,
+    log: &Log,
+    row: &FrontierRow,
+) -> Result<Result<Record, ImportError>, ImportError> {
+    let id = log.id();
+    let refused = |error| match error {
+        BatchRefused::Io(error) => ImportError::Io(error),
+        BatchRefused::Replay(error) => ImportError::Refused { log: id, error },
+    };
+    let mut decoder = Decoder::new();
+    loop {
+        let bytes = match reader.next_record() {
+            Ok(Record::Batch(bytes)) => bytes,
+            Ok(record) => {
+                let count = appender.state().entry_count();
+                let root = appender.state().peaks.root(&log.keys);
+                if count < row.size || appender.in_group() {
+                    return Err(ImportError::Malformed { log: id, what: "batches are missing" });
+                }
+                if count == row.size && root != row.root {
+                    return Err(ImportError::Contradiction {
+                        log: id,
+                        size: row.size,
+                        ours: root,
+                        theirs: row.root,
+                    });
+                }
+                return Ok(Ok(record));
+            }
+            Err(error @ BundleError::Truncated { .. }) => {
+                appender.drop_incomplete_group()?;
+                return Ok(Err(error.into()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let batch =
+            decoder.decode(&bytes).map_err(|error| ImportError::Batch { log: id, error })?;
+        if batch.header().log() != id
+            || batch.end_index() > row.size
+            || batch.first_index() > appender.state().entry_count()
+        {
+            return Err(ImportError::Malformed { log: id, what: "a batch out of order" });
+        }
+        if batch.end_index() > appender.state().entry_count() {
+            appender.append_batch(&batch, &bytes).map_err(refused)?;
+        }
+    }
+}
