@@ -58,7 +58,7 @@ pub fn empty() -> (TempDir, Workspace) {
 pub fn filled(workload: &Workload) -> (TempDir, Workspace) {
     let (folder, workspace) = empty();
     for payload in workload.payloads() {
-        let _ = workspace.append(&payload).expect("appending works");
+        workspace.append(&payload).expect("appending works");
     }
     workspace.commit().expect("committing works");
     (folder, workspace)

@@ -15,7 +15,7 @@ fn bulk(c: &mut Criterion) {
                 empty,
                 |(_folder, workspace)| {
                     for payload in payloads {
-                        let _ = workspace.append(payload).expect("appending works");
+                        workspace.append(payload).expect("appending works");
                     }
                     workspace.commit().expect("committing works")
                 },

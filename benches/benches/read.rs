@@ -57,7 +57,7 @@ fn stream(c: &mut Criterion) {
     let streams: Vec<_> = (0..STREAMS).map(|n| workspace.stream(&format!("document {n}")).expect("a stream")).collect();
     for round in 0..EACH {
         for stream in &streams {
-            let _ = stream.append(format!("change {round} of {}", stream.name()).as_bytes()).expect("appending works");
+            stream.append(format!("change {round} of {}", stream.name()).as_bytes()).expect("appending works");
         }
     }
     workspace.commit().expect("committing works");

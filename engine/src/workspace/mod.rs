@@ -105,7 +105,6 @@ struct Inner {
 
 /// Changes that have their indices and are not necessarily durable yet.
 #[derive(Clone, Copy, Debug)]
-#[must_use = "the changes are durable only after a commit, or when the ticket was waited for"]
 pub struct Ticket<'a> {
     workspace: &'a Workspace,
     assigned: Assigned,

@@ -1,0 +1,70 @@
+//! Writes the seeds from which the fuzzers start, into `seeds/`: sound examples of everything.
+
+use std::{fs, path::Path, sync::Arc};
+
+use annals::{
+    EntryHeader, Frontier, Hash, LogId, Options, StreamId, Timestamp, Workspace,
+    batch::Encoder,
+    entry::{Kind, Part},
+    io::Disk,
+};
+use annals_fuzz::MemoryDisk;
+
+fn main() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    let put = |target: &str, name: &str, bytes: &[u8]| {
+        fs::create_dir_all(seeds.join(target)).expect("a folder");
+        fs::write(seeds.join(target).join(name), bytes).expect("a file");
+    };
+    let with_first = |first: u8, bytes: &[u8]| [&[first], bytes].concat();
+
+    let disk = MemoryDisk::default();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let workspace = Workspace::create_on(shared, Path::new("w"), Options::default(), None).expect("created");
+    for text in ["a", "b", "c"] {
+        workspace.append(text.as_bytes()).expect("appended");
+    }
+    workspace.stream("s").expect("declared").append(&[b'x'; 200]).expect("appended");
+    workspace.commit().expect("committed");
+    let log = workspace.own_log();
+    let mut bundle = Vec::new();
+    workspace.export(&Frontier::empty(), &mut bundle).expect("exported");
+    let inclusion = serde_json::to_vec(&log.prove_inclusion(2, None).expect("a proof")).expect("JSON");
+    let consistency = serde_json::to_vec(&log.prove_consistency(2, None).expect("a proof")).expect("JSON");
+    workspace.close().expect("closed");
+    let path = disk.paths().into_iter().find(|path| path.extension().is_some_and(|end| end == "seg")).expect("a segment");
+    let segment = disk.content(&path).expect("it is there");
+
+    put("frame", "frame", &segment[16384..]);
+    put("segment", "whole", &with_first(0, &segment));
+    put("segment", "cut", &[1, 0, 64, 200]);
+    put("segment", "changed", &[2, 64, 10, 1, 66, 0, 255]);
+    put("bundle", "whole", &with_first(0, &bundle));
+    put("bundle", "cut", &[1, 0, 1, 0]);
+    put("bundle", "changed", &[2, 0, 100, 1]);
+    put("index", "changed", &[0, 0, 9, 1, 0, 16, 2, 255]);
+    put("proof", "inclusion", &inclusion);
+    put("proof", "consistency", &consistency);
+    put("control", "head", &segment[..16384]);
+    put("control", "salts", &segment[256..320]);
+
+    for (name, len, step) in [("constant", 5, 0), ("lengths", 3, 2), ("long", 90, 7)] {
+        let lens = (0..12_u32).map(|i| len + i * step % 11);
+        let headers: Vec<EntryHeader> = (1_u64..)
+            .zip(lens)
+            .map(|(lamport, payload_len)| EntryHeader {
+                lamport,
+                timestamp: (step > 0).then(|| Timestamp::from_micros(1_700_000_000_000_000 + (lamport * lamport * 1000).cast_signed())),
+                payload_len,
+                stream: StreamId(u32::try_from(lamport % 3).expect("small") * step),
+                kind: Kind::CHANGE,
+                part: Part::WHOLE,
+            })
+            .collect();
+        let total: u32 = headers.iter().map(|header| header.payload_len).sum();
+        let mut batch = Vec::new();
+        let log = LogId::from_bytes([1; 16]);
+        Encoder::new(1).encode(log, 0, &headers, &vec![b'z'; total as usize], Hash::ZERO, &mut batch);
+        put("batch", name, &batch);
+    }
+}
