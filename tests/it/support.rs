@@ -10,7 +10,7 @@ use std::{
 };
 
 use annals::{
-    LogId, LogView, Timestamp, Verdict,
+    LogId, LogView, Timestamp, Verdict, Workspace,
     io::{Access, DirEntry, Disk, DiskFile, LockKind, OsDisk},
 };
 
@@ -140,22 +140,23 @@ impl TestDisk {
         self.state().fault = None;
     }
 
-    /// Counts an operation; says how it fails, if it does, and whether it is the first that does.
-    fn note(&self, op: Op, class: Class) -> Option<(io::ErrorKind, bool)> {
+    /// Counts an operation; says how it fails, if it does.
+    fn note(&self, op: Op, class: Class) -> Option<io::ErrorKind> {
         let mut state = self.state();
         *state.counts.entry((op, class)).or_default() += 1;
-        let fault = state.fault.as_mut().filter(|fault| fault.op == op && class == Class::Segment)?;
-        if fault.spare > 0 {
-            fault.spare -= 1;
-            // The next one is the first to fail.
-            return None;
+        let fault =
+            state.fault.as_mut().filter(|fault| fault.op == op && class == Class::Segment)?;
+        match fault.spare.checked_sub(1) {
+            Some(spare) => {
+                fault.spare = spare;
+                None
+            }
+            None => Some(fault.kind),
         }
-        let is_first = std::mem::replace(&mut fault.spare, 0) == 0;
-        Some((fault.kind, is_first))
     }
 
     fn check(&self, op: Op, path: &Path) -> io::Result<()> {
-        self.note(op, Class::of(path)).map_or(Ok(()), |(kind, _)| Err(kind.into()))
+        self.note(op, Class::of(path)).map_or(Ok(()), |kind| Err(kind.into()))
     }
 }
 
@@ -234,10 +235,10 @@ impl DiskFile for TestFile {
         match self.disk.note(Op::Write, self.class) {
             None => self.file.write_at(bytes, offset),
             // What fits is written, and the rest fails when it is tried.
-            Some((io::ErrorKind::StorageFull, _)) if bytes.len() > 1 && offset % 2 == 0 => {
-                self.file.write_at(&bytes[..bytes.len() / 2 | 1], offset)
+            Some(io::ErrorKind::StorageFull) if bytes.len() > 64 => {
+                self.file.write_at(&bytes[..bytes.len() / 2], offset)
             }
-            Some((kind, _)) => Err(kind.into()),
+            Some(kind) => Err(kind.into()),
         }
     }
 
@@ -248,16 +249,21 @@ impl DiskFile for TestFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         match self.disk.note(Op::SetLen, self.class) {
             None => self.file.set_len(len),
-            Some((kind, _)) => Err(kind.into()),
+            Some(kind) => Err(kind.into()),
         }
     }
 
     fn sync(&self) -> io::Result<()> {
         match self.disk.note(Op::Sync, self.class) {
             None => self.file.sync(),
-            Some((kind, _)) => Err(kind.into()),
+            Some(kind) => Err(kind.into()),
         }
     }
+}
+
+/// Appends a change; its index.
+pub(crate) fn put(workspace: &Workspace, payload: &[u8]) -> u64 {
+    workspace.append(payload).unwrap().index()
 }
 
 /// The segment file of a log.
@@ -320,7 +326,10 @@ pub(crate) fn entry_of(entry: &annals::Entry) -> reference::entry::Entry {
 /// The payloads of the changes of a log, whole.
 pub(crate) fn changes_of(log: &LogView) -> Vec<Vec<u8>> {
     let entries = log.scan(..).unwrap().map(Result::unwrap);
-    entries.filter(|entry| !entry.kind().is_control()).map(|entry| entry.payload().to_vec()).collect()
+    entries
+        .filter(|entry| !entry.kind().is_control())
+        .map(|entry| entry.payload().to_vec())
+        .collect()
 }
 
 /// Decodes a segment file with the reference decoder.
