@@ -334,6 +334,10 @@ impl Core {
                     state.staged.join_from(start);
                     state.staged.open_group = true;
                     result = self.drain(state);
+                    if result.is_err() {
+                        // What was staged of the group is void; the rest must not be staged behind it.
+                        return;
+                    }
                     start = 0;
                 }
                 state.stage(header, payload);
@@ -363,6 +367,10 @@ impl Core {
     /// Makes everything durable that was appended before the call; says how far that is.
     pub(crate) fn commit(&self) -> Result<Progress, AppendError> {
         let state = self.state.lock();
+        // Among what was appended before may be what a full disk made void: that nothing waits proves nothing.
+        if let Some(failure) = &state.failure {
+            return Err(failure.error());
+        }
         let everything = Assigned { first: 0, end: state.staged.end_index(), epoch: state.epoch };
         self.wait_durable(state, everything)
     }

@@ -7,7 +7,7 @@ use super::column;
 use super::entry::Entry;
 use super::limits::{
     BATCH_ENTRY_COUNT_MAX, BATCH_EXTENSION_LEN_MAX, BATCH_META_LEN_MAX, BATCH_PAYLOAD_LEN_MAX,
-    ENTRY_PAYLOAD_LEN_MAX, LOG_ENTRY_COUNT_MAX,
+    ENTRY_PAYLOAD_LEN_MAX, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX,
 };
 use super::merkle::Hash;
 
@@ -19,6 +19,8 @@ const HEADER_LEN: usize = 96;
 pub(crate) struct Batch {
     pub(crate) meta_codec: u8,
     pub(crate) payload_codec: u8,
+    /// The next batch belongs to the same atomic group.
+    pub(crate) continues: bool,
     pub(crate) log: Uuid,
     pub(crate) first_index: u64,
     pub(crate) entry_count: u32,
@@ -57,7 +59,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, String> {
     let key_epoch = u32_at(bytes, 8)?;
     ensure(key_epoch == 0, || format!("B-1: key epoch {key_epoch}"))?;
     let flags = u32_at(bytes, 12)?;
-    ensure(flags == 0, || format!("B-2: flags {flags:#x} are not supported"))?;
+    ensure(flags <= 1, || format!("B-2: flags {flags:#x} are not supported"))?;
 
     let first_index = u64_at(bytes, 32)?;
     let entry_count = u32_at(bytes, 40)?;
@@ -91,6 +93,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, String> {
     Ok(Batch {
         meta_codec,
         payload_codec,
+        continues: flags == 1,
         log: array_at(bytes, 16)?,
         first_index,
         entry_count,
@@ -196,7 +199,7 @@ fn decode_entries(
         let flags = value(&mut flags, "flags", 3)?;
         let stream = value(&mut streams, "stream", u64::from(u32::MAX))?;
         let payload_len = value(&mut payload_lens, "payload_len", ENTRY_PAYLOAD_LEN_MAX)?;
-        let lamport = value(&mut lamports, "lamport", u64::MAX)?;
+        let lamport = value(&mut lamports, "lamport", LAMPORT_MAX)?;
         let timestamp = value(&mut timestamps, "timestamp", u64::MAX)?;
         ensure(lamport > entries.last().map_or(0, |before| before.lamport), || {
             format!("B-6: lamport {lamport} of entry {i} does not rise")

@@ -1,7 +1,7 @@
 //! Bundles (section 11), as a reader without a workspace judges them.
 //!
-//! Roots of a log that is carried from its first entry are computed; those of a log that is carried
-//! from a later one can only be compared with each other, because the leaves before are not there.
+//! Every root is computed: of a log that is carried from a later entry than the first, the bundle has
+//! the peaks of what comes before. Whether those are right is for the importer, who has the entries.
 
 use super::batch::{self, Batch};
 use super::bytes::{
@@ -20,8 +20,8 @@ const HEADER_LEN: usize = 96;
 const RECORD_HEADER_LEN: usize = 32;
 /// Length of a row of the frontier record (U-3).
 const ROW_LEN: usize = 88;
-/// Length of a log record without its salt record (U-3).
-const LOG_RECORD_LEN: usize = 96;
+/// Offset of the peaks in a log record (U-3); their number stands before them.
+const PEAKS_AT: usize = 100;
 
 /// A bundle that is complete and sound.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub(crate) struct BundleLog {
     pub(crate) predecessor_log: Uuid,
     pub(crate) predecessor_size: u64,
     pub(crate) predecessor_root: Hash,
+    /// Peaks of the first `from` entries.
+    pub(crate) peaks: Vec<Hash>,
     pub(crate) salts: Salts,
     pub(crate) batches: Vec<Batch>,
 }
@@ -198,7 +200,10 @@ fn check_end(bytes: &[u8], end: &Record<'_>) -> Result<(), String> {
 fn decode_log(payload: &[u8], row: &Row, from: u64) -> Result<BundleLog, String> {
     let ids: (Uuid, Uuid) = (array_at(payload, 0)?, array_at(payload, 16)?);
     ensure(ids == (row.client, row.log), || "U-3: a log record out of order".to_owned())?;
-    let record = payload.get(LOG_RECORD_LEN..).unwrap_or_default();
+    let peak_count = u32_at(payload, PEAKS_AT - 4)?;
+    ensure(peak_count == from.count_ones(), || format!("U-3: {peak_count} peaks of {from}"))?;
+    let peaks = part(payload, PEAKS_AT, 32 * to_usize(u64::from(peak_count))?)?;
+    let record = payload.get(PEAKS_AT + peaks.len()..).unwrap_or_default();
     Ok(BundleLog {
         row: row.clone(),
         from,
@@ -206,6 +211,7 @@ fn decode_log(payload: &[u8], row: &Row, from: u64) -> Result<BundleLog, String>
         predecessor_log: array_at(payload, 40)?,
         predecessor_size: u64_at(payload, 56)?,
         predecessor_root: array_at(payload, 64)?,
+        peaks: peaks.chunks_exact(32).map(|p| array_at(p, 0)).collect::<Result<_, _>>()?,
         salts: salts::decode(record)?,
         batches: Vec::new(),
     })
@@ -216,7 +222,7 @@ fn check_log(log: &BundleLog) -> Result<(), String> {
     let name = super::bytes::uuid(&log.row.log);
     let at = |e: String| format!("{e}, in log {name}");
     let mut history = History::new(&log.row.log, log.salts.clone());
-    history.skip_to(log.from);
+    history.skip_with_peaks(log.from, &log.peaks).map_err(at)?;
     for batch in &log.batches {
         history.append(batch).map_err(at)?;
     }
@@ -224,6 +230,9 @@ fn check_log(log: &BundleLog) -> Result<(), String> {
         at(format!("U-3: the batches end at {}, not {}", history.end_index, log.row.size))
     })?;
     history.end_group().map_err(at)?;
+    ensure(!log.batches.last().is_some_and(|batch| batch.continues), || {
+        at(format!("U-3: size {} lies inside an atomic group", log.row.size))
+    })?;
     ensure(history.lamport == log.row.lamport, || {
         at(format!("E-7: lamport {}, not {}", history.lamport, log.row.lamport))
     })?;

@@ -1,7 +1,9 @@
 //! Entries and the payloads of control entries (section 6).
 
 use super::bytes::{Uuid, array_at, ensure, u64_at};
-use super::limits::{FRONTIER_LOG_COUNT_MAX, LOG_ENTRY_COUNT_MAX, STREAM_NAME_LEN_MAX};
+use super::limits::{
+    FRONTIER_LOG_COUNT_MAX, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX, STREAM_NAME_LEN_MAX,
+};
 use super::merkle::Hash;
 
 /// Kind of a change (E-3).
@@ -89,6 +91,7 @@ pub(crate) fn rows(payload: &[u8], row_len: usize) -> Result<Vec<(Row, Vec<u8>)>
             root: array_at(bytes, 48)?,
         };
         ensure(row.size <= LOG_ENTRY_COUNT_MAX, || format!("L-1: a log of {}", row.size))?;
+        ensure(row.lamport <= LAMPORT_MAX, || format!("L-1: lamport {}", row.lamport))?;
         ensure((row.size == 0) == (row.lamport == 0), || {
             format!("E-7: size {} with lamport {}", row.size, row.lamport)
         })?;
@@ -106,9 +109,9 @@ pub(crate) fn frontier(payload: &[u8]) -> Result<Vec<Row>, String> {
     Ok(rows(payload, 80)?.into_iter().map(|(row, _)| row).collect())
 }
 
-/// The flags of a change or control entry this version knows (E-1, E-5).
+/// The flags of an entry (E-1); control entries are never split (E-5).
 pub(crate) fn check_flags(entry: &Entry) -> Result<(), String> {
     ensure(entry.flags <= 3, || format!("E-1: flags {} of entry {}", entry.flags, entry.index))?;
-    let parts = matches!(entry.kind, KIND_STREAM | KIND_SEEN) && entry.flags != 0;
+    let parts = entry.kind != KIND_CHANGE && entry.flags != 0;
     ensure(!parts, || format!("E-5: control entry {} has part flags", entry.index))
 }

@@ -106,6 +106,9 @@ fn decode_unit(unit: &[u8]) -> Result<Header, String> {
     let salts_len = to_usize(u64::from(u32_at(unit, 216)?))?;
     let salts_end = SALTS_AT.saturating_add(salts_len);
     ensure(salts_end <= CRC_AT, || format!("S-2: salts_len {salts_len}"))?;
+    if part(unit, 128, 16)? == [0; 16] {
+        zero_at(unit, 144, 40, "S-5")?;
+    }
     zero_at(unit, salts_end, CRC_AT.saturating_sub(salts_end), "S-2")?;
     Ok(Header {
         version_minor: u16_at(unit, 10)?,

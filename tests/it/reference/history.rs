@@ -24,10 +24,10 @@ pub(crate) struct History {
     pub(crate) end_index: u64,
     /// Clock of the last entry, 0 if there is none.
     pub(crate) lamport: u64,
-    /// Highest clock in the frontier of the last entry, if that is a seen entry (E-8).
-    seen_lamport_max: Option<u64>,
     /// Whether the entry directly before `end_index` is known, or there is none.
     before_is_known: bool,
+    /// Whether every declaration before is known.
+    streams_are_known: bool,
     /// Highest stream number that was declared.
     pub(crate) stream_count: u32,
     stream_names: HashSet<(u8, Vec<u8>)>,
@@ -47,8 +47,8 @@ impl History {
             tree: Some(Tree::new(log)),
             end_index: 0,
             lamport: 0,
-            seen_lamport_max: None,
             before_is_known: true,
+            streams_are_known: true,
             stream_count: 0,
             stream_names: HashSet::new(),
             open_change: None,
@@ -66,9 +66,16 @@ impl History {
             self.end_index = end_index;
             self.tree = None;
             self.before_is_known = false;
-            self.seen_lamport_max = None;
+            self.streams_are_known = false;
             self.open_change = None;
         }
+    }
+
+    /// As [`History::skip_to`], but the hashes of what is skipped are known by its peaks (U-3).
+    pub(crate) fn skip_with_peaks(&mut self, end_index: u64, peaks: &[Hash]) -> Result<(), String> {
+        self.skip_to(end_index);
+        self.tree = Some(Tree::from_peaks(&self.log, end_index, peaks)?);
+        Ok(())
     }
 
     /// Whether every entry from index 0 on is known.
@@ -131,27 +138,20 @@ impl History {
         Ok(())
     }
 
-    /// E-8; B-6 alone where the entry before is not known.
+    /// E-8; where the entry before is not known, its clock is at least the number of entries.
     fn check_lamport(&mut self, entry: &Entry) -> Result<(), String> {
-        let next = self.lamport.saturating_add(1);
-        let may_jump_to = self.seen_lamport_max.map(|max| max.saturating_add(1));
-        let holds = if self.before_is_known {
-            entry.lamport == next || may_jump_to.is_some_and(|to| to > next && entry.lamport == to)
-        } else {
-            entry.lamport >= next
-        };
-        ensure(holds && entry.lamport > self.lamport, || {
-            format!(
-                "E-8: lamport {} of entry {} after {}",
-                entry.lamport, entry.index, self.lamport
-            )
-        })?;
-        self.lamport = entry.lamport;
-        self.seen_lamport_max = None;
+        let mut before = self.lamport;
         if entry.kind == entry::KIND_SEEN {
             let rows = entry::frontier(&entry.payload)?;
-            self.seen_lamport_max = rows.iter().map(|row| row.lamport).max();
+            before = before.max(rows.iter().map(|row| row.lamport).max().unwrap_or(0));
         }
+        let next = before.saturating_add(1);
+        let holds =
+            if self.before_is_known { entry.lamport == next } else { entry.lamport >= next };
+        ensure(holds, || {
+            format!("E-8: lamport {} of entry {} after {before}", entry.lamport, entry.index)
+        })?;
+        self.lamport = entry.lamport;
         Ok(())
     }
 
@@ -159,7 +159,8 @@ impl History {
     fn check_stream(&mut self, entry: &Entry) -> Result<(), String> {
         if entry.kind == entry::KIND_STREAM {
             let next = self.stream_count.saturating_add(1);
-            let holds = if self.is_whole() { entry.stream == next } else { entry.stream >= next };
+            let exact = self.streams_are_known;
+            let holds = if exact { entry.stream == next } else { entry.stream >= next };
             ensure(holds, || {
                 format!("E-4: entry {} declares stream {}, not {next}", entry.index, entry.stream)
             })?;
@@ -171,7 +172,7 @@ impl History {
             })?;
             self.stream_count = entry.stream;
         }
-        let limit = if self.is_whole() { self.stream_count } else { STREAM_COUNT_MAX };
+        let limit = if self.streams_are_known { self.stream_count } else { STREAM_COUNT_MAX };
         ensure(entry.stream <= limit, || {
             format!("E-4: entry {} names stream {}", entry.index, entry.stream)
         })

@@ -77,6 +77,17 @@ impl Tree {
         Self { log: *log, node_key: key("node", log), size: 0, peaks: Vec::new() }
     }
 
+    /// The tree of `size` leaves that has these peaks (M-4).
+    pub(crate) fn from_peaks(log: &Uuid, size: u64, peaks: &[Hash]) -> Result<Self, String> {
+        let ones = (0..u64::BITS).rev().map(|bit| 1 << bit).filter(|one| size & one != 0);
+        let sizes: Vec<u64> = ones.collect();
+        if sizes.len() != peaks.len() {
+            return Err(format!("M-4: {} peaks of {size} leaves", peaks.len()));
+        }
+        let peaks = sizes.into_iter().zip(peaks.iter().copied()).collect();
+        Ok(Self { peaks, size, ..Self::new(log) })
+    }
+
     pub(crate) fn push(&mut self, leaf: Hash) {
         self.size += 1;
         let mut subtree = (1, leaf);

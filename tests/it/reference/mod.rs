@@ -8,7 +8,8 @@
 //!   [`segment::Segment::verdict`], and whatever still verifies is decoded.
 //! - Bytes whose checksums hold but which break another rule were written by a faulty program (or
 //!   are refused by S-4, B-2, ..). They are an `Err` that starts with the rule, as in
-//!   "E-8: lamport 7 after 5".
+//!   "E-8: lamport 7 after 5". By F-7 a reader that must go on takes the frame of such a batch for
+//!   one that is not valid; this one judges writers too, and stops.
 //! - What a rule names without saying what follows from it becomes one of
 //!   [`segment::Segment::notes`].
 //!
@@ -52,5 +53,6 @@ pub(crate) mod limits {
     pub(crate) const LOG_ENTRY_COUNT_MAX: u64 = 1 << 48;
     pub(crate) const STREAM_NAME_LEN_MAX: usize = 255;
     pub(crate) const STREAM_COUNT_MAX: u32 = 1_048_576;
-    pub(crate) const FRONTIER_LOG_COUNT_MAX: usize = 65_536;
+    pub(crate) const FRONTIER_LOG_COUNT_MAX: usize = 13_107;
+    pub(crate) const LAMPORT_MAX: u64 = (1 << 63) - 1;
 }

@@ -76,13 +76,14 @@ impl Reached {
 
 /// Walks a whole segment whose head is sound.
 pub(crate) fn walk(file: &[u8], head: &Header, checkpoints: &[Checkpoint]) -> Walk {
-    let start = Reached { offset: HEAD_LEN, index: 0, link: head.link_seed(), opening: 0 };
+    let start = Reached { offset: HEAD_LEN, index: 0, link: head.link_seed(), opening: 1 };
     walk_from(file, head, checkpoints, start)
 }
 
 /// Walks from the checkpoint on, or from the start without one (R-1, C-4).
 pub(crate) fn walk_at_opening(file: &[u8], head: &Header, checkpoints: &[Checkpoint]) -> Walk {
-    let Some(latest) = checkpoints.iter().max_by_key(|c| c.sequence) else {
+    let latest = checkpoints.iter().max_by_key(|c| c.sequence);
+    let Some(latest) = latest.filter(|c| c.durable_len <= to_u64(file.len())) else {
         return walk(file, head, checkpoints);
     };
     let start = Reached {
@@ -124,10 +125,13 @@ fn walk_from(file: &[u8], head: &Header, checkpoints: &[Checkpoint], start: Reac
         }
     }
     let break_at = reached.offset;
+    if let Ok(frame) = header_in_sequence(file, head, checkpoints, &reached) {
+        w = w.max(frame.synced_upto);
+    }
     let (after, end_gap) = search(file, head, checkpoints, reached, &mut w);
 
-    let x = group_start(&sequence, break_at, w).min(e);
-    let verdict = if x < w {
+    let x = if break_at >= w { group_start(&sequence, break_at) } else { break_at };
+    let verdict = if break_at < w || e < w {
         Verdict::Damaged
     } else if !after.is_empty() {
         Verdict::Hole
@@ -152,7 +156,19 @@ fn frame_in_sequence(
     checkpoints: &[Checkpoint],
     reached: &Reached,
 ) -> Result<Frame, String> {
-    let frame = frame::frame_at(file, reached.offset, head)?;
+    let frame = header_in_sequence(file, head, checkpoints, reached)?;
+    frame::check_body(file, &frame, head)?;
+    Ok(frame)
+}
+
+/// The valid header in sequence behind `reached`, whatever follows it (F-5, R-1).
+fn header_in_sequence(
+    file: &[u8],
+    head: &Header,
+    checkpoints: &[Checkpoint],
+    reached: &Reached,
+) -> Result<Frame, String> {
+    let frame = frame::header_at(file, reached.offset, head)?;
     ensure(frame.link == reached.link, || format!("F-5: link {:08x}", frame.link))?;
     ensure(frame.first_index == reached.index, || {
         format!("F-5: first_index {}", frame.first_index)
@@ -169,8 +185,8 @@ fn opening_min(reached: &Reached, checkpoints: &[Checkpoint], offset: u64) -> u3
     at_or_below.map(|c| c.opening).max().unwrap_or(0).max(reached.opening)
 }
 
-/// Searches valid frames at every aligned offset from the break on, and raises W by every
-/// valid header on the way.
+/// Searches valid frames at every aligned offset from the break on, and raises W by those that
+/// count.
 fn search(
     file: &[u8],
     head: &Header,
@@ -179,21 +195,19 @@ fn search(
     w: &mut u64,
 ) -> (Vec<(Option<Gap>, Frame)>, Option<Gap>) {
     let e = to_u64(file.len());
+    let before = reached;
     let mut found = Vec::new();
     let mut offset = reached.offset;
     while offset < e {
-        let Ok(frame) = frame::header_at(file, offset, head) else {
+        let counts = |frame: &Frame| {
+            frame.opening >= opening_min(&before, checkpoints, offset)
+                && frame.first_index >= reached.index
+        };
+        let Some(frame) = frame::frame_at(file, offset, head).ok().filter(counts) else {
             offset = offset.saturating_add(head.align());
             continue;
         };
         *w = (*w).max(frame.synced_upto);
-        let counts = frame.opening >= opening_min(&reached, checkpoints, offset)
-            && frame.first_index >= reached.index
-            && frame::check_body(file, &frame, head).is_ok();
-        if !counts {
-            offset = offset.saturating_add(head.align());
-            continue;
-        }
         let follows = frame.frame_offset == reached.offset
             && frame.link == reached.link
             && frame.first_index == reached.index;
@@ -212,17 +226,19 @@ fn search(
         offset: reached.offset,
         end_offset: None,
         first_index: reached.index,
-        end_index: None,
+        end_index: checkpoints
+            .iter()
+            .map(|c| c.entry_count)
+            .max()
+            .filter(|&end| end > reached.index),
     });
     (found, end_gap)
 }
 
-/// X by R-5: the start of a group whose last frame is missing. Below W nothing is cut, so what is
-/// left of a damaged group is served like all other frames.
-fn group_start(sequence: &[Frame], break_at: u64, w: u64) -> u64 {
+/// X by R-5: the start of the group whose last frame is missing at `break_at`, if there is one.
+fn group_start(sequence: &[Frame], break_at: u64) -> u64 {
     let group = sequence.iter().rev().take_while(|frame| frame.continues());
-    let start = group.last().map_or(break_at, |first| first.frame_offset);
-    if start >= w { start } else { break_at }
+    group.last().map_or(break_at, |first| first.frame_offset)
 }
 
 fn is_zero_from(file: &[u8], offset: u64) -> bool {

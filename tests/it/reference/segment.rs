@@ -148,10 +148,9 @@ impl Reader {
                 at(format!("F-4: a batch with frame flags {}", frame.flags))
             })?;
             let batch = batch::decode(frame.payload(file)?).map_err(at)?;
-            let in_frame = (frame.first_index, frame.entry_count);
-            ensure(in_frame == (batch.first_index, batch.entry_count), || {
-                at(format!("F-7: batch {} + {}", batch.first_index, batch.entry_count))
-            })?;
+            let in_frame = (frame.first_index, frame.entry_count, frame.continues());
+            let in_batch = (batch.first_index, batch.entry_count, batch.continues);
+            ensure(in_frame == in_batch, || at(format!("F-7: batch {in_batch:?}")))?;
             let root_is_checked = self.history.append(&batch).map_err(at)?;
             let frame_offset = frame.frame_offset;
             self.batches.push(ServedBatch { frame_offset, batch, root_is_checked });

@@ -54,11 +54,12 @@ fn row(log: [u8; 16], size: u64, lamport: u64, root: &[u8; 32], from: u64) -> Ve
     [CLIENT.as_slice(), &log, &numbers, root, &from.to_le_bytes()].concat()
 }
 
-fn log_record() -> Vec<u8> {
-    let mut record = vec![0; 96];
+fn log_record(peaks: &[[u8; 32]]) -> Vec<u8> {
+    let mut record = vec![0; 100];
     put(&mut record, 0, &[CLIENT, LOG].concat());
     put(&mut record, 32, &7_i64.to_le_bytes());
-    [record, encoder::salt_record()].concat()
+    put(&mut record, 96, &u32::try_from(peaks.len()).unwrap().to_le_bytes());
+    [record, peaks.concat(), encoder::salt_record()].concat()
 }
 
 /// A bundle of a log of three changes in two batches, from entry `from` on (0 or 2).
@@ -69,9 +70,11 @@ fn sample(from: u64) -> Vec<Record> {
     let first = writer.batch(&two);
     let second = writer.batch(&[writer.change(b"c")]);
     let root = encoder::root_of(&writer.leaves);
+    // The peak of two leaves, or of none.
+    let peaks = if from == 0 { Vec::new() } else { vec![encoder::mth_of(&writer.leaves[..2])] };
     let idle = row([0x10; 16], 4, 9, &[8; 32], 4);
     let frontier = [idle, row(LOG, 3, 3, &root, from)].concat();
-    let mut records = vec![(1, 1, frontier), (2, 1, log_record()), (3, 1, second)];
+    let mut records = vec![(1, 1, frontier), (2, 1, log_record(&peaks)), (3, 1, second)];
     if from == 0 {
         records.insert(2, (3, 1, first));
     }
@@ -176,11 +179,19 @@ fn the_row_is_the_last_word() {
     assert_cites(with_row(32), "U-3");
     assert_cites(with_row(40), "E-7: lamport");
     assert_cites(with_row(48), "U-4");
-    assert_cites(with_row(80), "E-2");
+    assert_cites(with_row(80), "U-3: 0 peaks of 1");
     assert_cites(with_row(87), "U-3: from");
-    let mut root = sample(0);
-    root[2].2[64] ^= 1;
-    assert_cites(decode(&complete(&root)), "B-1: root");
+    for (from, record) in [(0, 2), (2, 2)] {
+        let mut root = sample(from);
+        root[record].2[64] ^= 1;
+        assert_cites(decode(&complete(&root)), "B-1: root");
+    }
+    let mut peak = sample(2);
+    peak[1].2[100] ^= 1;
+    assert_cites(decode(&complete(&peak)), "B-1: root");
+    let mut count = sample(2);
+    count[1].2[96] = 2;
+    assert_cites(decode(&complete(&count)), "U-3: 2 peaks of 2");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_file_that_ends_below_a_checkpoint_is_damaged() {
         let frame_count = starts.iter().filter(|&&start| start <= len).count() - 1;
         let [gap] = segment.gaps.as_slice() else { panic!("{:?}", segment.gaps) };
         assert_eq!((gap.offset, gap.end_offset), (starts[frame_count], None));
-        assert_eq!((gap.first_index, gap.end_index), (frame_count.try_into().unwrap(), None));
+        assert_eq!((gap.first_index, gap.end_index), (frame_count.try_into().unwrap(), Some(5)));
         assert_eq!((segment.entries().count(), segment.root), (frame_count, None));
     }
 }
@@ -113,15 +113,14 @@ fn a_flip_above_all_that_is_known_durable_is_a_hole() {
 }
 
 #[test]
-fn a_header_whose_frame_is_broken_still_tells_what_is_durable() {
+fn headers_behind_the_break_tell_nothing_if_their_frames_are_broken() {
     let (writer, starts) = steady();
     let mut file = writer.file.clone();
     file[at(starts[3]) + 80] ^= 1;
     file[at(starts[4]) + 80] ^= 1;
     let segment = decode(&file).unwrap();
-    // The header of the fifth frame knows that the fourth was durable.
-    assert_eq!((segment.verdict, segment.x, segment.w), (Verdict::Damaged, starts[3], starts[4]));
-    assert_eq!(segment.gaps[0].end_index, None);
+    // That of the fourth frame is in sequence; the fifth, which knows of the fourth, is not found.
+    assert_eq!((segment.verdict, segment.x, segment.w), (Verdict::TornTail, starts[3], starts[3]));
 }
 
 #[test]

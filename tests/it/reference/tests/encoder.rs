@@ -56,8 +56,8 @@ pub(super) fn leaf_of(entry: &Entry) -> [u8; 32] {
     keyed(&blake3::derive_key("annals v1 leaf", &LOG), &[header, payload_hash].concat())
 }
 
-/// M-5, level by level: a node without a sibling moves up as it is, which gives the shape of M-4.
-pub(super) fn root_of(leaves: &[[u8; 32]]) -> [u8; 32] {
+/// Level by level: a node without a sibling moves up as it is, which gives the shape of M-4.
+pub(super) fn mth_of(leaves: &[[u8; 32]]) -> [u8; 32] {
     let node_key = blake3::derive_key("annals v1 node", &LOG);
     let mut level = leaves.to_vec();
     while level.len() > 1 {
@@ -66,7 +66,12 @@ pub(super) fn root_of(leaves: &[[u8; 32]]) -> [u8; 32] {
             .map(|pair| if pair.len() == 2 { keyed(&node_key, &pair.concat()) } else { pair[0] })
             .collect();
     }
-    let mth = level.first().copied().unwrap_or([0; 32]);
+    level.first().copied().unwrap_or([0; 32])
+}
+
+/// M-5.
+pub(super) fn root_of(leaves: &[[u8; 32]]) -> [u8; 32] {
+    let mth = mth_of(leaves);
     let size = u64::try_from(leaves.len()).unwrap().to_le_bytes();
     keyed(&blake3::derive_key("annals v1 root", &LOG), &[size.as_slice(), &mth].concat())
 }
@@ -260,7 +265,8 @@ impl Writer {
 
     /// Appends a frame with one batch.
     pub(super) fn commit(&mut self, entries: &[Entry], options: FrameOptions) {
-        let batch = self.batch(entries);
+        let mut batch = self.batch(entries);
+        batch[12] = (options.flags >> 2) & 1;
         let count = u32::try_from(entries.len()).unwrap();
         self.frame(&batch, entries[0].index, count, options);
     }

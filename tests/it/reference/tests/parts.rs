@@ -163,6 +163,7 @@ fn frontiers_ascend_by_log() {
     assert_cites(entry::frontier(&[row(1, 1, 1), row(1, 1, 1)].concat()), "E-7");
     assert_cites(entry::frontier(&row(1, 0, 1)), "E-7");
     assert_cites(entry::frontier(&row(1, (1 << 48) + 1, 1)), "L-1");
+    assert_cites(entry::frontier(&row(1, 1, 1 << 63)), "L-1");
     assert_cites(entry::frontier(&[0; 79]), "E-7");
 }
 
@@ -233,7 +234,7 @@ fn batch_headers_are_checked() {
         (6, 1, "B-2: cipher suite"),
         (7, 1, "B-1, G-3"),
         (8, 1, "B-1: key epoch"),
-        (12, 1, "B-2: flags"),
+        (12, 2, "B-2: flags"),
         (39, 1, "L-1"),
         (40, 0, "L-1: a batch of 0"),
         (42, 5, "L-1: a batch of"),
@@ -264,6 +265,7 @@ fn entries_are_checked_against_their_ranges() {
     let mut entries = three_changes();
     entries[0].lamport = 0;
     assert_cites(batch::decode(&encoder::batch(&entries, &[0; 32])), "B-6: lamport 0");
+    assert_cites(with(|entry| entry.lamport = 1 << 63), "B-6: lamport 9223372036854775808");
 }
 
 #[test]

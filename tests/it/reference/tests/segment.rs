@@ -239,6 +239,12 @@ fn batch_and_frame_agree() {
     writer.frame(&batch, 0, 2, FrameOptions::default());
     assert_cites(decode(&writer.file), "F-7");
 
+    let mut continues = Writer::new();
+    let mut batch = continues.batch(&[continues.change(b"a")]);
+    batch[12] = 1;
+    continues.frame(&batch, 0, 1, FrameOptions::default());
+    assert_cites(decode(&continues.file), "F-7");
+
     let mut flags = Writer::new();
     flags.commit_change(b"a", FrameOptions { flags: 0, ..FrameOptions::default() });
     assert_cites(decode(&flags.file), "F-4");
@@ -330,16 +336,17 @@ fn streams_are_declared_in_order_and_once() {
 #[test]
 fn clocks_step_by_one_or_to_what_was_seen() {
     assert_cites(with_entry(|entry| entry.lamport = 9), "E-8");
-    for (lamport, holds) in [(5, true), (41, true), (6, false), (42, false)] {
+    for (seen_lamport, lamport, holds) in
+        [(40, 41, true), (40, 4, false), (40, 42, false), (2, 4, true), (2, 3, false)]
+    {
         let mut writer = sample();
         let mut seen = writer.change(&[0; 80]);
-        seen.kind = KIND_SEEN;
-        put(&mut seen.payload, 32, &[7_u64.to_le_bytes(), 40_u64.to_le_bytes()].concat());
+        (seen.kind, seen.lamport) = (KIND_SEEN, lamport);
+        let numbers = [7_u64.to_le_bytes(), u64::to_le_bytes(seen_lamport)].concat();
+        put(&mut seen.payload, 32, &numbers);
         writer.commit(&[seen], FrameOptions::default());
-        let mut next = writer.change(b"");
-        next.lamport = lamport;
-        writer.commit(&[next], FrameOptions::default());
-        assert_eq!(decode(&writer.file).is_ok(), holds, "lamport {lamport}");
+        writer.commit_change(b"next", FrameOptions::default());
+        assert_eq!(decode(&writer.file).is_ok(), holds, "lamport {lamport} after {seen_lamport}");
     }
 }
 
@@ -373,7 +380,9 @@ fn unknown_control_entries_are_kept() {
     assert_eq!(with_entry(|entry| entry.kind = 200), Ok(4));
     assert_cites(with_entry(|entry| (entry.kind, entry.stream) = (KIND_STREAM, 1)), "E-3");
     assert_eq!(with_entry(|entry| entry.kind = KIND_SEEN), Ok(4));
-    assert_cites(with_entry(|entry| (entry.kind, entry.flags) = (KIND_SEEN, 1)), "E-5");
+    for kind in [KIND_SEEN, 200] {
+        assert_cites(with_entry(|entry| (entry.kind, entry.flags) = (kind, 1)), "E-5");
+    }
 }
 
 proptest! {
