@@ -15,14 +15,17 @@ pub struct Workload {
 }
 
 /// Keystrokes of an editor, and documents of 1 KiB.
-pub const WORKLOADS: [Workload; 2] =
-    [Workload { name: "keystroke", len: 13, count: 200_000 }, Workload { name: "1KiB", len: 1024, count: 20_000 }];
+pub const WORKLOADS: [Workload; 2] = [
+    Workload { name: "keystroke", len: 13, count: 200_000 },
+    Workload { name: "1KiB", len: 1024, count: 20_000 },
+];
 
 impl Workload {
     /// Payloads that compress like text: words drawn from a small vocabulary by a fixed sequence.
     pub fn payloads(&self) -> Vec<Vec<u8>> {
         const WORDS: [&str; 16] = [
-            "insert", "delete", "at", "the", "position", "of", "a", "cursor", "12", "407", "line", "{", "}", "value", "name", "\n",
+            "insert", "delete", "at", "the", "position", "of", "a", "cursor", "12", "407", "line",
+            "{", "}", "value", "name", "\n",
         ];
         let mut state = 0x2545_F491_4F6C_DD1D_u64;
         let mut payload = || {

@@ -9,19 +9,26 @@ fn bulk(c: &mut Criterion) {
     group.sample_size(10);
     for workload in WORKLOADS {
         let payloads = workload.payloads();
-        group.throughput(Throughput::ElementsAndBytes { elements: workload.count as u64, bytes: workload.bytes() });
-        group.bench_with_input(BenchmarkId::from_parameter(workload.name), &payloads, |b, payloads| {
-            b.iter_batched_ref(
-                empty,
-                |(_folder, workspace)| {
-                    for payload in payloads {
-                        workspace.append(payload).expect("appending works");
-                    }
-                    workspace.commit().expect("committing works")
-                },
-                BatchSize::PerIteration,
-            );
+        group.throughput(Throughput::ElementsAndBytes {
+            elements: workload.count as u64,
+            bytes: workload.bytes(),
         });
+        group.bench_with_input(
+            BenchmarkId::from_parameter(workload.name),
+            &payloads,
+            |b, payloads| {
+                b.iter_batched_ref(
+                    empty,
+                    |(_folder, workspace)| {
+                        for payload in payloads {
+                            workspace.append(payload).expect("appending works");
+                        }
+                        workspace.commit().expect("committing works")
+                    },
+                    BatchSize::PerIteration,
+                );
+            },
+        );
     }
     group.finish();
 }

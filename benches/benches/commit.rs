@@ -33,7 +33,11 @@ fn commit(c: &mut Criterion) {
                     for _ in 0..threads {
                         scope.spawn(|| {
                             for _ in 0..each {
-                                workspace.append(PAYLOAD).expect("appending works").wait_durable().expect("syncing works");
+                                workspace
+                                    .append(PAYLOAD)
+                                    .expect("appending works")
+                                    .wait_durable()
+                                    .expect("syncing works");
                             }
                         });
                     }

@@ -20,7 +20,8 @@ fn get(c: &mut Criterion) {
         let (_folder, workspace) = filled(&workload);
         let path = workspace.path().to_owned();
         workspace.close().expect("closing works");
-        let cases: [(&str, Options); 2] = [("cached", options().cache_len(256 << 20)), ("not cached", options().cache_len(0))];
+        let cases: [(&str, Options); 2] =
+            [("cached", options().cache_len(256 << 20)), ("not cached", options().cache_len(0))];
         for (name, options) in cases {
             let workspace = Workspace::open_read_only(&path, options).expect("opening works");
             let log = workspace.own_log();
@@ -39,12 +40,25 @@ fn scan(c: &mut Criterion) {
     for workload in WORKLOADS {
         let (_folder, workspace) = filled(&workload);
         let log = workspace.own_log();
-        group.throughput(Throughput::ElementsAndBytes { elements: workload.count as u64, bytes: workload.bytes() });
+        group.throughput(Throughput::ElementsAndBytes {
+            elements: workload.count as u64,
+            bytes: workload.bytes(),
+        });
         group.bench_function(BenchmarkId::new("forward", workload.name), |b| {
-            b.iter(|| log.scan(..).expect("a scan").map(|entry| entry.expect("an entry").payload().len()).sum::<usize>());
+            b.iter(|| {
+                log.scan(..)
+                    .expect("a scan")
+                    .map(|entry| entry.expect("an entry").payload().len())
+                    .sum::<usize>()
+            });
         });
         group.bench_function(BenchmarkId::new("backward", workload.name), |b| {
-            b.iter(|| log.scan_backward(..).expect("a scan").map(|entry| entry.expect("an entry").payload().len()).sum::<usize>());
+            b.iter(|| {
+                log.scan_backward(..)
+                    .expect("a scan")
+                    .map(|entry| entry.expect("an entry").payload().len())
+                    .sum::<usize>()
+            });
         });
     }
     group.finish();
@@ -54,10 +68,14 @@ fn stream(c: &mut Criterion) {
     const STREAMS: usize = 1_000;
     const EACH: usize = 100;
     let (_folder, workspace) = empty();
-    let streams: Vec<_> = (0..STREAMS).map(|n| workspace.stream(&format!("document {n}")).expect("a stream")).collect();
+    let streams: Vec<_> = (0..STREAMS)
+        .map(|n| workspace.stream(&format!("document {n}")).expect("a stream"))
+        .collect();
     for round in 0..EACH {
         for stream in &streams {
-            stream.append(format!("change {round} of {}", stream.name()).as_bytes()).expect("appending works");
+            stream
+                .append(format!("change {round} of {}", stream.name()).as_bytes())
+                .expect("appending works");
         }
     }
     workspace.commit().expect("committing works");
@@ -65,7 +83,9 @@ fn stream(c: &mut Criterion) {
     let mut group = c.benchmark_group("stream");
     group.throughput(Throughput::Elements(EACH as u64));
     group.bench_function("one of 1000", |b| {
-        b.iter(|| log.scan_stream(streams[617].id(), .., Direction::Forward).expect("a scan").count());
+        b.iter(|| {
+            log.scan_stream(streams[617].id(), .., Direction::Forward).expect("a scan").count()
+        });
     });
     group.finish();
 }
@@ -77,7 +97,9 @@ fn prove(c: &mut Criterion) {
     let root = log.root().expect("a root");
     let mut next = scattered(workload.count as u64);
     let mut group = c.benchmark_group("proof");
-    group.bench_function("prove", |b| b.iter(|| log.prove_inclusion(next(), None).expect("a proof")));
+    group.bench_function("prove", |b| {
+        b.iter(|| log.prove_inclusion(next(), None).expect("a proof"))
+    });
     let proof = log.prove_inclusion(4711, None).expect("a proof");
     group.bench_function("verify", |b| b.iter(|| proof.verify(&root).expect("it holds")));
     group.finish();

@@ -417,7 +417,6 @@ impl Appender {
             }
             self.acknowledge();
             self.publish();
-            self.persist_index();
         }
         Ok(())
     }
@@ -483,13 +482,6 @@ impl Appender {
         let count = self.boundary().entry_count();
         if let Some(publisher) = &mut self.publisher {
             publisher.publish(self.header.generation, self.durable, count);
-        }
-    }
-
-    /// The index is a cache: where it cannot be written it is left to be rebuilt.
-    fn persist_index(&self) {
-        if let Some(_feeding) = self.feed.try_lock() {
-            let _ = self.index.persist(self.durable);
         }
     }
 

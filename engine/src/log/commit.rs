@@ -188,16 +188,20 @@ pub(crate) struct Core {
     changed: Condvar,
     batch_len: usize,
     staged_len_max: usize,
-    /// Called with the appender after each write, before anybody is woken: readers learn the new end.
-    on_written: OnWritten,
+    hooks: Hooks,
 }
 
-/// Tells readers of this process where the file ends now.
-pub(crate) struct OnWritten(pub(crate) Box<dyn Fn(&Appender) + Send + Sync>);
+/// What the core tells the rest of the log.
+pub(crate) struct Hooks {
+    /// After each write, before anybody is woken: readers of this process learn the new end.
+    pub(crate) written: Box<dyn Fn(&Appender) + Send + Sync>,
+    /// After each sync, when the appender is free again: time for what nobody should wait for.
+    pub(crate) settled: Box<dyn Fn() + Send + Sync>,
+}
 
-impl std::fmt::Debug for OnWritten {
+impl std::fmt::Debug for Hooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OnWritten")
+        f.write_str("Hooks")
     }
 }
 
@@ -206,7 +210,7 @@ impl Core {
         appender: Appender,
         batch_len: usize,
         staged_len_max: usize,
-        on_written: OnWritten,
+        hooks: Hooks,
     ) -> Self {
         let written = appender.state().entry_count();
         let staged = Staged::starting_at(written);
@@ -224,13 +228,7 @@ impl Core {
             voids: Vec::new(),
             appender: Some(Box::new(appender)),
         };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            batch_len,
-            staged_len_max,
-            on_written,
-        }
+        Self { state: Mutex::new(state), changed: Condvar::new(), batch_len, staged_len_max, hooks }
     }
 
     /// Entries that can be seen: all that have an index, but for a large group that is being staged.
@@ -504,7 +502,7 @@ impl Core {
             let mark = appender.state().clone();
             let outcome = work(appender);
             let undone = if outcome.is_err() { appender.roll_back(mark) } else { Ok(()) };
-            (self.on_written.0)(appender);
+            (self.hooks.written)(appender);
             (lease.take(), (outcome, undone))
         });
         state.exclusive = None;
@@ -554,6 +552,9 @@ impl Core {
         };
         state.appender = Some(appender);
         self.changed.notify_all();
+        if job != Job::Write && result.is_ok() {
+            MutexGuard::unlocked(state, || (self.hooks.settled)());
+        }
         result
     }
 }
@@ -576,7 +577,7 @@ impl Lease<'_> {
         if !staged.is_empty() {
             appender.write(staged)?;
         }
-        (self.core.on_written.0)(appender);
+        (self.core.hooks.written)(appender);
         let fatal = WriteFailure::Fatal;
         match job {
             Job::Write if appender.wants_sync() => appender.sync_now().map_err(fatal)?,

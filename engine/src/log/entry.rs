@@ -25,7 +25,7 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub(crate) enum Payload {
     InBatch(Arc<Batch>, usize),
-    Owned(Arc<[u8]>),
+    Owned(Arc<Vec<u8>>),
 }
 
 impl Entry {

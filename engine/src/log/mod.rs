@@ -46,7 +46,7 @@ pub(crate) use self::{
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     lock::{Publisher, Writer, lock_for_writing, look_for_writer},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, copy_range, cut_path},
-    read::{Log, Step},
+    read::{Log, Place, Step},
     recover::recover,
     replay::Replay,
     segment::{Segment, checkpoint_context, slot_offset},

@@ -19,7 +19,7 @@ use crate::{
     log::{
         appender::{Appender, AppenderStart, Durability},
         cache::BatchCache,
-        commit::{Core, OnWritten},
+        commit::{Core, Hooks},
         lock::Publisher,
         read::{Log, ReadError, View},
         recover::{RecoverError, Recovery, Verdict, recover},
@@ -192,17 +192,30 @@ impl OpenLog {
         }
         appender.publish();
         let view = Arc::clone(&log.view);
-        let on_written = OnWritten(Box::new(move |appender: &Appender| {
-            let state = appender.boundary();
-            let mut view = view.write();
-            view.end_offset = state.end_offset;
-            view.entry_count = state.entry_count();
-            view.state.clone_from(state);
-        }));
-        let core = Core::new(appender, options.batch_len, options.staged_len_max, on_written);
+        let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
         log.core.set(core).expect("a log becomes a writer once");
         Ok(log)
     }
+}
+
+fn hooks(log: &Log) -> Hooks {
+    let view = Arc::clone(&log.view);
+    let written = move |appender: &Appender| {
+        let state = appender.boundary();
+        let mut view = view.write();
+        view.end_offset = state.end_offset;
+        view.entry_count = state.entry_count();
+        view.state.clone_from(state);
+    };
+    let (index, feed) = (Arc::clone(&log.index), Arc::clone(&log.feed));
+    let durable_len = Arc::clone(&log.durable_len);
+    let settled = move || {
+        if let Some(_feeding) = feed.try_lock() {
+            // The index is a cache: where it cannot be written it is left to be rebuilt.
+            let _ = index.persist(durable_len.load(Ordering::Acquire));
+        }
+    };
+    Hooks { written: Box::new(written), settled: Box::new(settled) }
 }
 
 fn corruption(path: &Path, recovery: &Recovery) -> Option<Corruption> {

@@ -15,7 +15,7 @@ use crate::{
     bytes::{ClientId, LogId, LogKeys, StreamId, Timestamp},
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
-    index::{Index, IndexError, Position},
+    index::{Index, IndexError, Position, SpanRef},
     io::{Disk, DiskFile},
     log::{
         cache::BatchCache,
@@ -184,7 +184,7 @@ impl Log {
             index,
             part_count: 1,
             header: *header,
-            payload: Payload::Owned(payload.into()),
+            payload: Payload::Owned(Arc::new(payload.to_vec())),
         })
     }
 
@@ -228,34 +228,17 @@ impl Log {
     pub(crate) fn frame_with(&self, index: u64) -> Result<(FrameReader, FrameHeader), ReadError> {
         let limit = self.view.read().end_offset;
         let mut reader = self.frame_reader(limit, READ_AHEAD_SHORT);
-        let mut at = self.offset_near(index)?;
-        let mut reached = None;
+        let mut at = self.place_near(index)?;
         loop {
-            match self.next_frame(&mut reader, at, reached)? {
+            match self.next_frame(&mut reader, at)? {
                 Step::Frame(frame)
                     if frame.end_index() > index && frame.kind == FrameKind::BATCH =>
                 {
-                    if frame.first_index > index {
-                        let lost = LostEntries {
-                            first: reached.unwrap_or(index),
-                            end: Some(frame.first_index),
-                        };
-                        return Err(self.corruption(
-                            at,
-                            lost,
-                            FrameFault::OutOfSequence("entries are missing before this frame"),
-                        ));
-                    }
                     return Ok((reader, frame));
                 }
-                Step::Frame(frame) => {
-                    at = frame.offset + frame.len(self.header.align_log2);
-                    reached = Some(frame.end_index());
-                }
-                Step::Damage(error, Some(next)) if next.first_index <= index => {
-                    drop(error);
-                    at = next.offset;
-                    reached = None;
+                Step::Frame(frame) => at = self.behind(&frame),
+                Step::Damage(_, Some(next)) if next.first_index <= index => {
+                    at = Place { offset: next.offset, index: next.first_index };
                 }
                 Step::Damage(error, _) => return Err(error),
                 Step::End => return Err(self.out_of_range(index)),
@@ -263,17 +246,27 @@ impl Log {
         }
     }
 
-    /// An offset of a frame at or before the one that holds entry `index`.
-    pub(crate) fn offset_near(&self, index: u64) -> Result<u64, ReadError> {
-        let view_end = self.view.read().end_offset;
-        let behind = |log: &Self| view_end.saturating_sub(log.index.position().end_offset);
-        if index >= self.index.position().end_index && behind(self) > UNINDEXED_LEN_MAX {
+    /// The place behind a frame.
+    pub(crate) fn behind(&self, frame: &FrameHeader) -> Place {
+        let offset = frame.offset + frame.len(self.header.align_log2);
+        Place { offset, index: frame.end_index() }
+    }
+
+    /// The place behind what the index covers.
+    pub(crate) fn index_end(&self) -> Place {
+        let position = self.index.position();
+        Place { offset: position.end_offset, index: position.end_index }
+    }
+
+    /// The place of a frame at or before the one that holds entry `index`.
+    pub(crate) fn place_near(&self, index: u64) -> Result<Place, ReadError> {
+        let unindexed =
+            self.view.read().end_offset.saturating_sub(self.index.position().end_offset);
+        if index >= self.index.position().end_index && unindexed > UNINDEXED_LEN_MAX {
             self.read_up_index()?;
         }
-        self.with_index(|index_runs| index_runs.locate(index)).map(|span| match span {
-            Some(span) => span.offset,
-            None => self.index.position().end_offset,
-        })
+        let span = self.with_index(|index_runs| index_runs.locate(index))?;
+        Ok(span.map_or_else(|| self.index_end(), |span| Place::of(&span)))
     }
 
     /// Drops the index, and its files if this process keeps them.
@@ -304,14 +297,13 @@ impl Log {
         Ok(count)
     }
 
-    /// What is at `offset`, where a frame should start. `reached` is how many entries come before it, if
-    /// that is known.
+    /// What is at a place where a frame should start.
     pub(crate) fn next_frame(
         &self,
         reader: &mut FrameReader,
-        offset: u64,
-        reached: Option<u64>,
+        place: Place,
     ) -> Result<Step, ReadError> {
+        let Place { offset, index } = place;
         if offset >= reader.limit() {
             return Ok(Step::End);
         }
@@ -319,29 +311,26 @@ impl Log {
             Ok(frame) if frame.kind != FrameKind::BATCH && frame.critical => {
                 return Err(ReadError::UnknownKind { path: self.path.clone(), offset });
             }
-            Ok(frame) if reached.is_none_or(|reached| reached == frame.first_index) => {
-                return Ok(Step::Frame(frame));
-            }
+            Ok(frame) if frame.first_index == index => return Ok(Step::Frame(frame)),
             Ok(_) => {
                 FrameFault::OutOfSequence("the frame's entries do not continue those before it")
             }
             Err(fault) => fault,
         };
-        let next = self.resync(reader, offset + 1, reached)?;
-        let lost =
-            LostEntries { first: reached.unwrap_or(0), end: next.map(|frame| frame.first_index) };
+        let next = self.resync(reader, place)?;
+        let lost = LostEntries { first: index, end: next.map(|frame| frame.first_index) };
         Ok(Step::Damage(self.corruption(offset, lost, fault), next))
     }
 
+    /// The next valid frame behind a place where there is none.
     fn resync(
         &self,
         reader: &mut FrameReader,
-        from: u64,
-        reached: Option<u64>,
+        place: Place,
     ) -> Result<Option<FrameHeader>, ReadError> {
-        let mut offset = from;
+        let mut offset = place.offset + 1;
         while let Some(frame) = reader.find(offset).context(&self.path, "read")? {
-            if frame.first_index >= reached.unwrap_or(0) {
+            if frame.first_index >= place.index {
                 return Ok(Some(frame));
             }
             offset = frame.offset + 1;
@@ -393,12 +382,9 @@ impl Log {
         let _feeding = self.feed.lock();
         let limit = self.view.read().end_offset;
         let state = self.state_at_index_end()?;
-        let mut offset = state.end_offset;
         let mut reader = self.frame_reader(limit, READ_AHEAD_LONG);
         let mut replay = Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
-        while let Step::Frame(frame) =
-            self.next_frame(&mut reader, offset, Some(replay.state().entry_count()))?
-        {
+        while let Step::Frame(frame) = self.next_frame(&mut reader, place_of(replay.state()))? {
             if frame.kind == FrameKind::BATCH {
                 let Ok(payload) = reader.payload(&frame).context(&self.path, "read")? else {
                     break;
@@ -408,12 +394,11 @@ impl Log {
             } else {
                 self.index.push(&replay.skip(&frame));
             }
-            offset = replay.state().end_offset;
             if self.keeps_index && self.index.unpersisted_len() > UNINDEXED_LEN_MAX as usize {
                 // A cache that cannot be written is left as it is.
                 let _ = self.index.persist(self.durable_len.load(Ordering::Acquire));
             }
-            if !progress(offset, limit) {
+            if !progress(replay.state().end_offset, limit) {
                 break;
             }
         }
@@ -447,6 +432,24 @@ impl Log {
         }
         Ok(state)
     }
+}
+
+/// A frame boundary: where it is in the file, and how many entries come before it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) index: u64,
+}
+
+impl Place {
+    /// The start of a span.
+    pub(crate) fn of(span: &SpanRef) -> Self {
+        Self { offset: span.offset, index: span.first_index }
+    }
+}
+
+fn place_of(state: &LogState) -> Place {
+    Place { offset: state.end_offset, index: state.entry_count() }
 }
 
 /// What stands where a frame should start.

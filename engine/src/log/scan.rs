@@ -15,8 +15,8 @@ use crate::{
     index::Spans,
     log::{
         entry::{Entry, Payload},
-        frames::{FrameFault, FrameReader},
-        read::{Log, ReadError, Step, position_in},
+        frames::{FrameFault, FrameReader, READ_AHEAD_LONG},
+        read::{Log, Place, ReadError, Step, position_in},
     },
 };
 
@@ -40,6 +40,13 @@ pub struct Scan {
     failed: bool,
 }
 
+/// Frames in a row: from a place up to an offset.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    at: Place,
+    end_offset: u64,
+}
+
 /// From which place to which a scan goes through the file.
 #[derive(Debug)]
 struct Walk {
@@ -47,12 +54,10 @@ struct Walk {
     decoder: Decoder,
     /// Spans of a stream, or all spans when going backward.
     spans: Option<Spans>,
-    /// Offsets that the index does not cover.
-    unindexed: Option<Range<u64>>,
-    /// Offsets left of the present stretch, going forward.
-    stretch: Range<u64>,
-    /// Entries before `stretch`, if known.
-    reached: Option<u64>,
+    /// What the index does not cover.
+    unindexed: Option<Stretch>,
+    /// What is left of the present stretch, going forward.
+    stretch: Option<Stretch>,
     /// Frames left of the present stretch, going backward.
     frames: Vec<FrameHeader>,
     /// Damage met while listing them.
@@ -83,22 +88,20 @@ impl Scan {
         {
             log.read_up_index()?;
         }
-        let indexed = log.index.position();
-        let tail = indexed.end_offset..view.end_offset;
-        let (spans, unindexed, stretch) = match (stream, direction) {
-            (None, Direction::Forward) => {
-                (None, None, log.offset_near(rest.start)?..view.end_offset)
-            }
-            (None, Direction::Backward) => {
-                (Some(log.index.spans(rest.end.saturating_sub(1), direction)), Some(tail), 0..0)
-            }
-            (Some(stream), Direction::Forward) => {
-                (Some(log.index.spans_of_stream(stream, rest.start, direction)), Some(tail), 0..0)
-            }
-            (Some(stream), Direction::Backward) => {
-                let from = rest.end.saturating_sub(1);
-                (Some(log.index.spans_of_stream(stream, from, direction)), Some(tail), 0..0)
-            }
+        let end_offset = view.end_offset;
+        let tail = Stretch { at: log.index_end(), end_offset };
+        let from = match direction {
+            Direction::Forward => rest.start,
+            Direction::Backward => rest.end.saturating_sub(1),
+        };
+        let spans = match stream {
+            Some(stream) => Some(log.index.spans_of_stream(stream, from, direction)),
+            None if direction == Direction::Backward => Some(log.index.spans(from, direction)),
+            None => None,
+        };
+        let (unindexed, stretch) = match spans {
+            Some(_) => (Some(tail), None),
+            None => (None, Some(Stretch { at: log.place_near(from)?, end_offset })),
         };
         let walk = Walk {
             reader: log.frame_reader(view.end_offset, read_ahead),
@@ -106,7 +109,6 @@ impl Scan {
             spans,
             unindexed,
             stretch,
-            reached: None,
             frames: Vec::new(),
             damage: VecDeque::new(),
         };
@@ -225,38 +227,43 @@ impl Scan {
         }
     }
 
-    /// Joins the parts of a change of which `part` is the first one met.
-    fn join(&mut self, part: Entry) -> Option<Result<Entry, ReadError>> {
-        let mut parts = vec![part];
-        loop {
-            let done = match self.direction {
-                Direction::Forward => parts.last().is_some_and(|part| part.header().part.is_last()),
-                Direction::Backward => {
-                    parts.last().is_some_and(|part| part.header().part.is_first())
-                }
-            };
-            if done {
-                break;
-            }
-            match self.next_part()? {
-                Ok(part) => parts.push(part),
+    /// Joins the parts of the change that begins with `first`.
+    fn join(&mut self, first: Entry) -> Option<Result<Entry, ReadError>> {
+        let mut payload = first.payload().to_vec();
+        let mut part_count = 1;
+        let mut last = first.header().part;
+        while !last.is_last() {
+            let part = match self.next_part()? {
+                Ok(part) => part,
                 Err(error) => return Some(Err(error)),
+            };
+            if part.index() != first.index() + u64::from(part_count) {
+                let lost = LostEntries::from(first.index()..part.index());
+                let fault = FrameFault::OutOfSequence("parts of a change are missing");
+                return Some(Err(self.log.corruption(0, lost, fault)));
             }
+            payload.extend_from_slice(part.payload());
+            part_count += 1;
+            last = part.header().part;
         }
-        if self.direction == Direction::Backward {
-            parts.reverse();
+        Some(Ok(Entry { part_count, payload: Payload::Owned(Arc::new(payload)), ..first }))
+    }
+
+    /// Going backward, the change that ends with `last`: found by walking to its first part, then read forward.
+    fn join_backward(&mut self, last: &Entry) -> Option<Result<Entry, ReadError>> {
+        let mut first = last.clone();
+        while !first.header().part.is_first() {
+            first = match self.next_part()? {
+                Ok(part) => part,
+                Err(error) => return Some(Err(error)),
+            };
         }
-        let payload: Vec<u8> = parts.iter().flat_map(|part| part.payload()).copied().collect();
-        let contiguous = parts.windows(2).all(|pair| pair[0].index() + 1 == pair[1].index());
-        let first = parts.first()?;
-        if !contiguous {
-            let lost =
-                LostEntries { first: first.index(), end: Some(first.index() + parts.len() as u64) };
-            let fault = FrameFault::OutOfSequence("parts of a change are missing");
-            return Some(Err(self.log.corruption(0, lost, fault)));
+        let range = first.index()..last.index() + 1;
+        let read_ahead = READ_AHEAD_LONG;
+        match Self::new(Arc::clone(&self.log), range, None, Direction::Forward, read_ahead) {
+            Ok(mut forward) => forward.next(),
+            Err(error) => Some(Err(error)),
         }
-        let part_count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        Some(Ok(Entry { part_count, payload: Payload::Owned(payload.into()), ..first.clone() }))
     }
 }
 
@@ -282,7 +289,10 @@ impl Iterator for Scan {
                         // The change began before the range, or behind damage that was reported.
                         continue;
                     }
-                    self.join(entry)?
+                    match self.direction {
+                        Direction::Forward => self.join(entry)?,
+                        Direction::Backward => self.join_backward(&entry)?,
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -307,23 +317,25 @@ fn skip(rest: &Range<u64>, frame: &FrameHeader, direction: Direction) -> Range<u
 impl Walk {
     fn next_forward(&mut self, log: &Log) -> Result<Option<FrameHeader>, ReadError> {
         loop {
-            if self.stretch.is_empty() {
+            let Some(mut stretch) = self.stretch.take() else {
                 let Some(stretch) = self.next_stretch(log)? else { return Ok(None) };
-                self.stretch = stretch;
-                self.reached = None;
+                self.stretch = Some(stretch);
+                continue;
+            };
+            if stretch.at.offset >= stretch.end_offset {
+                continue;
             }
-            match log.next_frame(&mut self.reader, self.stretch.start, self.reached)? {
+            match log.next_frame(&mut self.reader, stretch.at)? {
                 Step::Frame(frame) => {
-                    self.stretch.start = frame.offset + frame.len(log.header.align_log2);
-                    self.reached = Some(frame.end_index());
+                    stretch.at = log.behind(&frame);
+                    self.stretch = Some(stretch);
                     return Ok(Some(frame));
                 }
                 Step::Damage(error, next) => {
-                    self.stretch.start = next.map_or(self.stretch.end, |frame| frame.offset);
-                    self.reached = None;
+                    self.stretch = next.map(|frame| Stretch { at: start_of(&frame), ..stretch });
                     return Err(error);
                 }
-                Step::End => self.stretch.start = self.stretch.end,
+                Step::End => {}
             }
         }
     }
@@ -338,20 +350,21 @@ impl Walk {
             }
             // Going backward, what the index does not cover comes first.
             let tail = self.unindexed.take();
-            let stretch = match tail {
-                Some(tail) => Some(tail),
-                None => self.next_stretch(log)?,
+            let Some(mut stretch) =
+                tail.map_or_else(|| self.next_stretch(log), |tail| Ok(Some(tail)))?
+            else {
+                return Ok(None);
             };
-            let Some(mut stretch) = stretch else { return Ok(None) };
-            while !stretch.is_empty() {
-                match log.next_frame(&mut self.reader, stretch.start, None)? {
+            while stretch.at.offset < stretch.end_offset {
+                match log.next_frame(&mut self.reader, stretch.at)? {
                     Step::Frame(frame) => {
-                        stretch.start = frame.offset + frame.len(log.header.align_log2);
+                        stretch.at = log.behind(&frame);
                         self.frames.push(frame);
                     }
                     Step::Damage(error, next) => {
                         self.damage.push_back(error);
-                        stretch.start = next.map_or(stretch.end, |frame| frame.offset);
+                        let Some(frame) = next else { break };
+                        stretch.at = start_of(&frame);
                     }
                     Step::End => break,
                 }
@@ -359,13 +372,17 @@ impl Walk {
         }
     }
 
-    fn next_stretch(&mut self, log: &Log) -> Result<Option<Range<u64>>, ReadError> {
+    fn next_stretch(&mut self, log: &Log) -> Result<Option<Stretch>, ReadError> {
         match self.spans.as_mut().and_then(Iterator::next) {
             Some(span) => {
                 let span = span.map_err(|error| log.index_error(error))?;
-                Ok(Some(span.offset..span.end_offset))
+                Ok(Some(Stretch { at: Place::of(&span), end_offset: span.end_offset }))
             }
             None => Ok(self.unindexed.take()),
         }
     }
+}
+
+fn start_of(frame: &FrameHeader) -> Place {
+    Place { offset: frame.offset, index: frame.first_index }
 }

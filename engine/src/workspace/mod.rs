@@ -29,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
-    entry::{FrontierRow, Kind},
+    entry::{FRONTIER_LOG_COUNT_MAX, FrontierRow, Kind},
     io::{Disk, DiskFile},
     log::{
         AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict,
@@ -235,7 +235,6 @@ impl Workspace {
         let rows = self.foreign_rows();
         let frontier = Frontier::from(rows);
         let payload = frontier.encode();
-        // A frontier of more logs than one entry holds would be split; entries of control are not.
         let change = Change::new(&payload).of_kind(Kind::SEEN);
         core.append(&[change], self.time(), Some(frontier.lamport()))?;
         Ok(())
@@ -254,7 +253,11 @@ impl Workspace {
                 root: state.peaks.root(&log.keys),
             }
         });
-        rows.filter(|row| row.size > 0).collect()
+        let mut rows: Vec<FrontierRow> = rows.filter(|row| row.size > 0).collect();
+        // A frontier fills at most one entry: of more logs, those count that are ahead.
+        rows.sort_by_key(|row| std::cmp::Reverse(row.lamport));
+        rows.truncate(FRONTIER_LOG_COUNT_MAX);
+        rows
     }
 
     /// Makes everything durable that was appended before the call, by any thread. Says how far the log is durable

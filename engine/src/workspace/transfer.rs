@@ -15,8 +15,8 @@ use crate::{
     error::{Corruption, IoContext as _, IoError},
     frame::{FRAME_ALIGN_LOG2_MIN, FrameKind},
     log::{
-        AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, READ_AHEAD_LONG,
-        ReadError, ReplayError, Segment, SegmentHeader, Step,
+        AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, Place,
+        READ_AHEAD_LONG, ReadError, ReplayError, Segment, SegmentHeader, Step,
     },
     merkle::SaltTree,
 };
@@ -197,11 +197,13 @@ impl Workspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
+        let mut rows = Vec::new();
+        let frontier = self.frontier()?;
         if self.inner.lock.is_some() {
+            // Nothing leaves the device before it is durable, and recorded as such.
             self.checkpoint()?;
         }
-        let mut rows = Vec::new();
-        for row in self.frontier()?.rows() {
+        for row in frontier.rows() {
             let known = since.row(row.log).copied().filter(|known| known.size > 0);
             let from = known.map_or(0, |known| known.size).min(row.size);
             if let Some(known) = known.filter(|known| known.size <= row.size) {
@@ -290,15 +292,14 @@ fn export_log<W: Write>(
     let (mut frames, first) = log.frame_with(row.from)?;
     frames.set_read_ahead(READ_AHEAD_LONG);
     let mut decoder = Decoder::new();
-    let mut offset = first.offset;
-    let mut reached = first.first_index;
-    while reached < row.row.size {
-        let frame = match log.next_frame(&mut frames, offset, Some(reached))? {
+    let mut at = Place { offset: first.offset, index: first.first_index };
+    while at.index < row.row.size {
+        let frame = match log.next_frame(&mut frames, at)? {
             Step::Frame(frame) => frame,
             Step::Damage(error, _) => return Err(error.into()),
-            Step::End => return Err(log.out_of_range(reached).into()),
+            Step::End => return Err(log.out_of_range(at.index).into()),
         };
-        offset = frame.offset + frame.len(header.align_log2);
+        at = log.behind(&frame);
         if frame.kind != FrameKind::BATCH {
             continue;
         }
@@ -330,7 +331,6 @@ fn export_log<W: Write>(
             }
             writer.batch(&out)?;
         }
-        reached = frame.end_index();
     }
     Ok(())
 }
