@@ -148,9 +148,10 @@ impl OpenLog {
         Ok(Self { log: Arc::new(log), recovery, sequence, checkpoint_offset, slot_damaged })
     }
 
-    /// What is damaged, if acknowledged data is.
-    pub(crate) fn damage(&self) -> Option<Corruption> {
-        self.log.view.read().damage.clone()
+    /// The damage that keeps a writer from going on.
+    pub(crate) fn blocking_damage(&self) -> Option<Corruption> {
+        let damage = self.log.view.read().damage.clone();
+        damage.filter(|_| !self.recovery.below_checkpoint)
     }
 
     /// Makes the end of the log trustworthy and opens it for appending.
@@ -160,11 +161,14 @@ impl OpenLog {
         publisher: Option<Publisher>,
     ) -> Result<Arc<Log>, IoError> {
         let Self { log, recovery, sequence, checkpoint_offset, slot_damaged } = self;
-        assert_ne!(recovery.verdict, Verdict::Damaged, "a damaged log is not written");
+        let writable = recovery.verdict != Verdict::Damaged || recovery.below_checkpoint;
+        assert!(writable, "a log that is damaged behind its checkpoint is not written");
         let mut random = [0; 8];
         log.disk.fill_random(&mut random).context(&log.path, "draw random numbers for")?;
         let incarnation = u64::from_le_bytes(random);
-        if matches!(recovery.verdict, Verdict::UnsyncedHole { .. }) {
+        let hole = matches!(recovery.verdict, Verdict::UnsyncedHole { .. });
+        let unsure = recovery.below_checkpoint && recovery.file_len > recovery.state.end_offset;
+        if hole || unsure {
             save_cut(&*log.disk, &log, recovery.state.end_offset, recovery.file_len, incarnation)?;
         }
         let end = recovery.state.end_offset;

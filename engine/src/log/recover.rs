@@ -10,7 +10,7 @@ use crate::{
     frame::{FrameHeader, FrameKind},
     log::{
         checkpoint::{Checkpoint, LogState, Slot},
-        frames::{FrameReader, READ_AHEAD_LONG, follows},
+        frames::{FrameFault, FrameReader, READ_AHEAD_LONG, follows},
         head::HEAD_LEN,
         replay::{Replay, ReplayError},
         segment::Segment,
@@ -68,6 +68,8 @@ pub(crate) struct Recovery {
     pub(crate) watermark: u64,
     /// Why the frame at X is none; `None` if the file ends there.
     pub(crate) cause: Option<Cause>,
+    /// The damage lies below the checkpoint: a writer can go on from there (C-4).
+    pub(crate) below_checkpoint: bool,
     /// Entries lost to damage.
     pub(crate) lost: Option<LostEntries>,
     /// End of the last valid frame in the file, and the entries up to there: where reading ends.
@@ -130,6 +132,12 @@ pub(crate) fn recover(
         && after.frame_count == 0
         && walk.all_zero(bad_offset, file_len)?;
     let verdict = judge(bad_offset, watermark, file_len, after.frame_count, unused_zeros);
+    if verdict != Verdict::Damaged
+        && let Some(checkpoint) = start
+        && !walk.ends_with_its_frame(&checkpoint.state)?
+    {
+        return Ok(walk.damaged_below(checkpoint, state, file_len, watermark));
+    }
     let damaged = verdict == Verdict::Damaged;
     let acknowledged = checkpoints().map(|checkpoint| checkpoint.state.entry_count()).max();
     let lost_end = after.first_index.or(acknowledged.filter(|&count| count > state.entry_count()));
@@ -142,6 +150,7 @@ pub(crate) fn recover(
         } else {
             state.entry_count()
         },
+        below_checkpoint: false,
         cause: fault.or_else(|| damaged.then(missing)),
         opening: walk.opening,
         verdict,
@@ -245,6 +254,41 @@ impl Walk<'_> {
             }
         }
         Ok(after)
+    }
+
+    /// Whether the frame before a checkpoint is the one that the checkpoint names (C-4).
+    fn ends_with_its_frame(&mut self, state: &LogState) -> Result<bool, RecoverError> {
+        if state.end_offset == HEAD_LEN {
+            return Ok(true);
+        }
+        let at = state.end_offset - 4;
+        let crc = self.reader.bytes(at, 4).context(&self.segment.path, "read")?;
+        Ok(crc == state.link.to_le_bytes())
+    }
+
+    fn damaged_below(
+        &self,
+        checkpoint: &Checkpoint,
+        state: LogState,
+        file_len: u64,
+        watermark: u64,
+    ) -> Recovery {
+        let end = checkpoint.state.entry_count();
+        let fault = FrameFault::OutOfSequence(
+            "the frame before the checkpoint is not the one that the checkpoint names",
+        );
+        Recovery {
+            verdict: Verdict::Damaged,
+            below_checkpoint: true,
+            lost: Some(LostEntries { first: end.saturating_sub(1), end: Some(end) }),
+            readable_end: state.end_offset,
+            readable_count: state.entry_count(),
+            cause: Some(fault.into()),
+            opening: self.opening,
+            state,
+            file_len,
+            watermark,
+        }
     }
 
     /// The lowest opening that a frame at `offset` may have, by the checkpoints (F-5).

@@ -153,7 +153,8 @@ impl Workspace {
         self.inner.metadata.created
     }
 
-    /// What opening found at the end of the own log. All but [`Verdict::Damaged`] is what a crash may leave.
+    /// What opening found at the end of the own log. All but [`Verdict::Damaged`] is what a crash may leave;
+    /// what is damaged [`LogView::damage`] tells.
     pub fn recovered(&self) -> &Verdict {
         &self.inner.recovered
     }

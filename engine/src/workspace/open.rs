@@ -212,7 +212,7 @@ impl Workspace {
         disk.sync_dir(path).context(path, "sync")?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
         let own = open_log(&disk, path, &metadata, metadata.log, &cache, OpenAs::Writer)?;
-        if let Some(damage) = own.damage() {
+        if let Some(damage) = own.blocking_damage() {
             return Err(OpenError::Damaged(damage));
         }
         let recovered = own.recovery.verdict.clone();

@@ -498,7 +498,7 @@ impl Inner {
             OpenAs::Writer,
         )
         .map_err(|error| unusable(error.to_string()))?;
-        if let Some(damage) = opened.damage() {
+        if let Some(damage) = opened.blocking_damage() {
             return Err(damage.into());
         }
         Ok(opened.into_writer(&self.options.writer(), None)?)
