@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        append, backup, cat, demo, export, frontier, import, init, log, prove, reindex, root, stats,
-        verify_proof,
+        append, backup, cat, demo, export, frontier, import, init, log, prove, reindex, root,
+        stats, verify_proof,
     },
     exit::{Outcome, finish},
 };
@@ -36,7 +36,7 @@ Begin with:
   annals cat notes
   annals demo"
 )]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -135,7 +135,8 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
-        let cli = Cli::try_parse_from(["annals", "verify-proof", "--root", &"0".repeat(64)]).unwrap();
+        let cli =
+            Cli::try_parse_from(["annals", "verify-proof", "--root", &"0".repeat(64)]).unwrap();
         assert_eq!(cli.command.name(), "verify-proof");
     }
 }

@@ -18,7 +18,9 @@ pub(crate) fn to_write(dir: &Path, options: Options) -> Result<Workspace, OpenEr
     match workspace.recovered() {
         Verdict::TornTail => say(
             "annals",
-            format_args!("note: {path}: cut a torn tail that a crash left; it was not acknowledged"),
+            format_args!(
+                "note: {path}: cut a torn tail that a crash left; it was not acknowledged"
+            ),
         ),
         Verdict::UnsyncedHole { frame_count } => say(
             "annals",

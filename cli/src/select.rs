@@ -241,7 +241,8 @@ impl<'a> Reading<'a> {
             let Some(damage) = log.damage() else { continue };
             let range = self.range(log.id());
             let asked_for = overlap(damage.lost, LostEntries::from(range));
-            let is_named = |(path, lost): &(_, _)| *path == damage.path && overlap(*lost, damage.lost);
+            let is_named =
+                |(path, lost): &(_, _)| *path == damage.path && overlap(*lost, damage.lost);
             if asked_for && !self.named.iter().any(is_named) {
                 say("annals", format_args!("{}: {damage}", self.command));
                 self.outcome = Outcome::Incomplete;

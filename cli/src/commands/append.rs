@@ -236,7 +236,10 @@ fn commit_when_interrupted<W: Write + Send + 'static>(
             match finished {
                 Ok(()) => say("annals", "append: interrupted; what was read so far is committed"),
                 Err(error) => {
-                    say("annals", format_args!("append: interrupted: {}", crate::exit::chain(&error)));
+                    say(
+                        "annals",
+                        format_args!("append: interrupted: {}", crate::exit::chain(&error)),
+                    );
                 }
             }
             std::process::exit(i32::from(EXIT_INTERRUPTED));

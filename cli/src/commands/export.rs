@@ -52,7 +52,9 @@ pub(crate) fn run(
     report_to: &mut impl Write,
 ) -> anyhow::Result<Outcome> {
     if std::io::stdout().is_terminal() {
-        return Err(Usage("a bundle is not for a terminal: redirect stdout to a file or a pipe").into());
+        return Err(
+            Usage("a bundle is not for a terminal: redirect stdout to a file or a pipe").into()
+        );
     }
     let since = args.since.as_deref().map_or_else(|| Ok(Frontier::empty()), read_frontier)?;
     let workspace = open::to_publish(&args.dir)?;

@@ -78,14 +78,20 @@ pub(crate) fn run(
     if kind.format.starts_with("annals-inclusion-") {
         let proof: InclusionProof = serde_json::from_slice(&json).context("stdin: not a proof")?;
         if args.from_root.is_some() {
-            return Err(Usage("--from-root is for consistency proofs, this is an inclusion proof").into());
+            return Err(
+                Usage("--from-root is for consistency proofs, this is an inclusion proof").into()
+            );
         }
         proof.verify(&args.root).context("stdin: not proven")?;
         inclusion(args, proof, out)?;
     } else {
-        let proof: ConsistencyProof = serde_json::from_slice(&json).context("stdin: not a proof")?;
+        let proof: ConsistencyProof =
+            serde_json::from_slice(&json).context("stdin: not a proof")?;
         let Some(from_root) = args.from_root else {
-            return Err(Usage("a consistency proof needs --from-root, the old root that you trust").into());
+            return Err(Usage(
+                "a consistency proof needs --from-root, the old root that you trust",
+            )
+            .into());
         };
         proof.verify(&from_root, &args.root).context("stdin: not proven")?;
         consistency(args, &proof, out)?;
@@ -117,7 +123,12 @@ fn inclusion(
     }
     writeln!(out, "proven: entry {index} of the first {size} of log {log}")?;
     let time = header.timestamp.map_or_else(|| "none".to_owned(), |time| time.to_string());
-    writeln!(out, "  kind {}, stream {}", header.kind.name().unwrap_or("unknown"), header.stream.0)?;
+    writeln!(
+        out,
+        "  kind {}, stream {}",
+        header.kind.name().unwrap_or("unknown"),
+        header.stream.0
+    )?;
     writeln!(out, "  time {time}, Lamport clock {}", header.lamport)?;
     match proof.payload.as_deref().map(std::str::from_utf8) {
         None => writeln!(out, "  payload of {} bytes, not disclosed", header.payload_len),
@@ -135,5 +146,8 @@ fn consistency(
     if args.json {
         return write_json(out, &Proven::Consistency { proven: true, log, from_size, size });
     }
-    writeln!(out, "proven: the first {from_size} of the first {size} entries of log {log} are as they were")
+    writeln!(
+        out,
+        "proven: the first {from_size} of the first {size} entries of log {log} are as they were"
+    )
 }

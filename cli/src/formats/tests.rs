@@ -41,7 +41,8 @@ fn frames_are_read_to_the_byte() {
 fn a_frame_that_is_cut_off_is_named_by_its_offset() {
     let (frames, error) = payloads(Format::Framed, b"\x02\0\0\0ab\xff\xff\xff\xffshort");
     assert_eq!(frames, [b"ab"]);
-    let expected = "stdin, byte 6: the input ends inside of a change, after 5 of its 4294967295 bytes";
+    let expected =
+        "stdin, byte 6: the input ends inside of a change, after 5 of its 4294967295 bytes";
     assert_eq!(error.as_deref(), Some(expected));
     let (_, error) = payloads(Format::Framed, b"\0\0\0\0\x02\0");
     let expected = "stdin, byte 4: the input ends inside of a length, after 2 of its 4 bytes";
@@ -59,7 +60,10 @@ fn json_lines_carry_time_and_stream() {
     assert_eq!(first.timestamp, Some(Some(Timestamp::parse("2026-01-01").unwrap())));
     assert_eq!(first.stream, Some(Some("sA")));
     let second = reader.next().unwrap().unwrap();
-    assert_eq!((second.payload, second.timestamp, second.stream), (&b"\xff\0"[..], Some(None), Some(None)));
+    assert_eq!(
+        (second.payload, second.timestamp, second.stream),
+        (&b"\xff\0"[..], Some(None), Some(None))
+    );
     let third = reader.next().unwrap().unwrap();
     assert_eq!((third.payload, third.timestamp, third.stream), (&b""[..], None, None));
     assert_eq!(reader.next().unwrap(), None);
@@ -95,7 +99,8 @@ fn what_is_written_is_read_again() {
     let time = Timestamp::parse("2026-01-01T00:00:00.000001Z").unwrap();
     let inputs: [&[u8]; 4] = [b"text \"quoted\"\n", b"", b"\xff\xfe", "ü".as_bytes()];
     for input in inputs {
-        let _ = workspace.append_change(Change::new(input).in_stream(stream).at(Some(time))).unwrap();
+        let _ =
+            workspace.append_change(Change::new(input).in_stream(stream).at(Some(time))).unwrap();
     }
     for format in [Format::JsonLines, Format::Framed] {
         let mut out = Vec::new();

@@ -51,8 +51,8 @@ pub(crate) fn write_entry(
             out.write_all(b"\n")?;
         }
         Format::JsonLines => {
-            let payload = std::str::from_utf8(payload)
-                .map_or(JsonPayload::Data(payload), JsonPayload::Text);
+            let payload =
+                std::str::from_utf8(payload).map_or(JsonPayload::Data(payload), JsonPayload::Text);
             let line = JsonEntry {
                 index: entry.index(),
                 client: entry.client(),
