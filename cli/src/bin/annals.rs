@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `annals`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    annals_cli::annals()
+}
