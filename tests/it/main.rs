@@ -2,8 +2,11 @@
 
 mod concurrency;
 mod durability;
+mod golden;
 mod reading;
 mod reference;
 mod reference_agrees;
+mod spec;
 mod support;
+mod tidy;
 mod transfer;

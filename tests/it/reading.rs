@@ -90,8 +90,7 @@ fn assert_reads_as(log: &LogView, model: &[Item], random: &mut Random) {
         assert_eq!(items(log.scan(start..end).unwrap()), expected, "{start}..{end}");
         for stream in 0..5 {
             let of_stream = |item: &&Item| item.stream == stream;
-            let mut expected: Vec<Item> =
-                expected.iter().filter(of_stream).cloned().collect();
+            let mut expected: Vec<Item> = expected.iter().filter(of_stream).cloned().collect();
             let scan = |direction| log.scan_stream(StreamId(stream), start..end, direction);
             assert_eq!(items(scan(Direction::Forward).unwrap()), expected, "stream {stream}");
             expected.reverse();
@@ -100,7 +99,9 @@ fn assert_reads_as(log: &LogView, model: &[Item], random: &mut Random) {
         expected.reverse();
         assert_eq!(items(log.scan_backward(start..end).unwrap()), expected, "back {start}..{end}");
     }
-    for time in [-1, 0, 1, 500, 998, 999, 2_000].map(|time| time + i64::try_from(random.below(2)).unwrap()) {
+    for time in
+        [-1, 0, 1, 500, 998, 999, 2_000].map(|time| time + i64::try_from(random.below(2)).unwrap())
+    {
         let later = model.iter().find(|item| item.timestamp > Some(time));
         let size = later.map_or(count, |item| item.index);
         assert_eq!(log.size_at(Timestamp::from_micros(time)).unwrap(), size, "at {time}");
@@ -256,7 +257,11 @@ fn an_index_made_anew_equals_the_one_that_grew() {
     let (_folder, workspace) = several_stretches();
     let cache = workspace.path().join("cache");
     let grown = files_of(&cache);
-    assert!(grown.iter().any(|(path, _)| path.to_string_lossy().contains("1-")), "{:?}", grown.len());
+    assert!(
+        grown.iter().any(|(path, _)| path.to_string_lossy().contains("1-")),
+        "{:?}",
+        grown.len()
+    );
     workspace.reindex(true, |_, _| true).unwrap();
     assert!(files_of(&cache) == grown, "the index of the open workspace differs");
     let path = workspace.path().to_owned();
@@ -264,11 +269,13 @@ fn an_index_made_anew_equals_the_one_that_grew() {
     std::fs::remove_dir_all(&cache).unwrap();
     let workspace = Workspace::open(&path, options()).unwrap();
     let mut told = 0;
-    workspace.reindex(false, |done, total| {
-        assert!(done <= total);
-        told += 1;
-        true
-    }).unwrap();
+    workspace
+        .reindex(false, |done, total| {
+            assert!(done <= total);
+            told += 1;
+            true
+        })
+        .unwrap();
     assert!(told > 0);
     assert!(files_of(&cache) == grown, "the index that was built anew differs");
 }
@@ -322,7 +329,10 @@ fn proofs_hold_for_any_entry_at_any_size_and_for_nothing_else() {
         let index = random.below(size);
         let root = log.root_at(size).unwrap();
         let proof = log.prove_inclusion(index, Some(size)).unwrap();
-        assert_eq!(proof.payload.as_deref(), Some(&u32::try_from(index).unwrap().to_le_bytes()[..]));
+        assert_eq!(
+            proof.payload.as_deref(),
+            Some(&u32::try_from(index).unwrap().to_le_bytes()[..])
+        );
         proof.verify(&root).unwrap();
         let mut tampered = vec![proof.clone(); 6];
         tampered[0].payload = Some(b"else".to_vec());

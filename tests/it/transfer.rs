@@ -4,9 +4,7 @@ use std::path::Path;
 
 use annals::{
     AppendError, Change, Clock, ExportError, Frontier, ImportError, ImportReport, Kind, Options,
-    Workspace,
-    bundle::BundleError,
-    log::ReplayError,
+    Workspace, bundle::BundleError, log::ReplayError,
 };
 use proptest::prelude::*;
 
@@ -249,8 +247,7 @@ fn a_fork_is_refused_and_both_roots_are_named() {
     for (ours, theirs) in [(3, 3), (3, 1), (1, 3)] {
         let fork = fork(ours, theirs);
         let before = frontier(&fork.third);
-        let error =
-            fork.third.import(&exported(&fork.theirs, &Frontier::empty())[..]).unwrap_err();
+        let error = fork.third.import(&exported(&fork.theirs, &Frontier::empty())[..]).unwrap_err();
         match error {
             ImportError::Contradiction { log, size, ours: here, theirs: there } => {
                 assert_eq!(log, fork.theirs.own_log().id());
