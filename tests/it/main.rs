@@ -1,6 +1,12 @@
 //! Integration tests of the engine, and the reference decoder that judges it.
 
+mod concurrency;
 mod durability;
+mod golden;
+mod reading;
 mod reference;
 mod reference_agrees;
+mod spec;
 mod support;
+mod tidy;
+mod transfer;
