@@ -85,7 +85,7 @@ impl<R: Read> BundleReader<R> {
     pub fn new(mut input: R) -> Result<Self, BundleError> {
         let mut header = [0; HEADER_LEN];
         let filled = fill(&mut input, &mut header)?;
-        if !HEADER_MAGIC.starts_with(&header[..filled.min(HEADER_MAGIC.len())]) || filled == 0 {
+        if !HEADER_MAGIC.starts_with(&header[..filled.min(HEADER_MAGIC.len())]) {
             return Err(BundleError::Foreign);
         }
         if filled < HEADER_LEN {

@@ -126,6 +126,7 @@ pub(crate) struct Appender {
     out: Vec<u8>,
     written: Vec<Written>,
     spare_effects: Vec<Effect>,
+    starting: bool,
 }
 
 /// A frame that was encoded, for the index.
@@ -167,6 +168,7 @@ impl Appender {
             out: Vec::new(),
             written: Vec::new(),
             spare_effects: Vec::new(),
+            starting: true,
         }
     }
 
@@ -177,6 +179,11 @@ impl Appender {
     /// The log up to the last complete group.
     pub(crate) fn boundary(&self) -> &LogState {
         self.boundary.as_ref().unwrap_or(&self.state)
+    }
+
+    /// Whether this is asked for the first time.
+    pub(crate) fn is_starting(&mut self) -> bool {
+        std::mem::take(&mut self.starting)
     }
 
     /// Whether the last frame's atomic group goes on.

@@ -193,6 +193,8 @@ pub(crate) struct Core {
 
 /// What the core tells the rest of the log.
 pub(crate) struct Hooks {
+    /// Before the first write.
+    pub(crate) starting: Box<dyn Fn() + Send + Sync>,
     /// After each write, before anybody is woken: readers of this process learn the new end.
     pub(crate) written: Box<dyn Fn(&Appender) + Send + Sync>,
     /// After each sync, when the appender is free again: time for what nobody should wait for.
@@ -314,37 +316,35 @@ impl Core {
         }
     }
 
-    /// Stages a group that does not fit into the buffer, piece by piece.
+    /// Stages a group that does not fit into the buffer, piece by piece, and writes it to its end.
+    ///
+    /// It starts in an empty buffer, so that its pieces hold nothing else; and its end is in the file before
+    /// anybody goes on, as what is written of a group cannot be read before its end is.
     fn append_large(
         &self,
         state: &mut MutexGuard<'_, State>,
         changes: &[Change<'_>],
         time: Option<Timestamp>,
     ) -> Result<(), AppendError> {
-        let mut start = state.staged.len();
+        self.drain(state)?;
         for change in changes {
             let mut result = Ok(());
             change_parts(change, time, |header, payload| {
-                if result.is_err() {
-                    return;
-                }
-                if state.staged.weight() + payload.len() > self.staged_len_max {
-                    state.staged.join_from(start);
+                let full = state.staged.weight() + payload.len() > self.staged_len_max;
+                if result.is_ok() && full && !state.staged.is_empty() {
+                    state.staged.join_from(0);
                     state.staged.open_group = true;
                     result = self.drain(state);
-                    if result.is_err() {
-                        // What was staged of the group is void; the rest must not be staged behind it.
-                        return;
-                    }
-                    start = 0;
                 }
-                state.stage(header, payload);
+                // After a failure what was staged of the group is void, and nothing may stand in its place.
+                if result.is_ok() {
+                    state.stage(header, payload);
+                }
             });
             result?;
         }
-        state.staged.join_from(start);
-        // A group of one entry in this buffer that began in an earlier one needs no mark: nothing can split it.
-        Ok(())
+        state.staged.join_from(0);
+        self.drain(state)
     }
 
     /// Waits until the staging buffer is empty.
@@ -574,6 +574,9 @@ impl Lease<'_> {
     /// Runs without the lock. Returns what is durable afterwards, if that changed.
     fn run(&mut self, staged: &Staged, job: Job) -> Result<Option<Progress>, WriteFailure> {
         let appender = self.appender.as_mut().expect("the leader has it");
+        if appender.is_starting() {
+            (self.core.hooks.starting)();
+        }
         if !staged.is_empty() {
             appender.write(staged)?;
         }

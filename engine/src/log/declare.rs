@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    bytes::{Put as _, StreamId, Timestamp},
+    bytes::{Put as _, StreamId},
     entry::{Kind, STREAM_COUNT_MAX, STREAM_NAME_LEN_MAX},
     index::{Declaration, DeclarationForm},
     log::{
@@ -68,12 +68,9 @@ impl Log {
     }
 
     /// The stream of this name, declared now if it is new.
-    pub(crate) fn declare_stream(
-        &self,
-        core: &Core,
-        name: &str,
-        time: Option<Timestamp>,
-    ) -> Result<StreamId, DeclareError> {
+    ///
+    /// The declaration has no time: it is no change, and history does not begin with it.
+    pub(crate) fn declare_stream(&self, core: &Core, name: &str) -> Result<StreamId, DeclareError> {
         if !(1..=STREAM_NAME_LEN_MAX).contains(&name.len()) {
             return Err(DeclareError::Name { len: name.len() });
         }
@@ -91,7 +88,7 @@ impl Log {
         payload.put_u8(FORM_NAME);
         payload.put(name.as_bytes());
         let change = Change { kind: Kind::STREAM, ..Change::new(&payload).in_stream(stream) };
-        let assigned = core.append(&[change], time, None)?;
+        let assigned = core.append(&[change], None, None)?;
         table.insert(Declaration {
             stream,
             form: DeclarationForm::Name,

@@ -45,7 +45,7 @@ pub(crate) use self::{
     declare::DeclareError,
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     lock::{Publisher, Writer, lock_for_writing, look_for_writer},
-    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, copy_range, cut_path},
+    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, cut_path},
     read::{Log, Place, Step},
     recover::recover,
     replay::Replay,

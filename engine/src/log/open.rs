@@ -21,7 +21,7 @@ use crate::{
         cache::BatchCache,
         commit::{Core, Hooks},
         lock::Publisher,
-        read::{Log, ReadError, View},
+        read::{Log, ReadError, UNINDEXED_LEN_MAX, View},
         recover::{RecoverError, Recovery, Verdict, recover},
         replay::Hasher,
         segment::{Segment, SegmentError},
@@ -195,14 +195,23 @@ impl OpenLog {
             appender.settle(recovery.watermark.min(end), recovery.file_len)?;
         }
         appender.publish();
-        let view = Arc::clone(&log.view);
         let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
         log.core.set(core).expect("a log becomes a writer once");
         Ok(log)
     }
 }
 
-fn hooks(log: &Log) -> Hooks {
+fn hooks(log: &Arc<Log>) -> Hooks {
+    let reader = Arc::downgrade(log);
+    let starting = move || {
+        // What is appended can be fed to the index only if it has all that comes before. A long way is left
+        // to whoever reads first, so that nobody waits for a rebuild who wants to append.
+        if let Some(log) = reader.upgrade()
+            && log.unindexed_len() <= UNINDEXED_LEN_MAX
+        {
+            let _ = log.read_up_index();
+        }
+    };
     let view = Arc::clone(&log.view);
     let written = move |appender: &Appender| {
         let state = appender.boundary();
@@ -219,7 +228,7 @@ fn hooks(log: &Log) -> Hooks {
             let _ = index.persist(durable_len.load(Ordering::Acquire));
         }
     };
-    Hooks { written: Box::new(written), settled: Box::new(settled) }
+    Hooks { starting: Box::new(starting), written: Box::new(written), settled: Box::new(settled) }
 }
 
 fn corruption(path: &Path, recovery: &Recovery) -> Option<Corruption> {
@@ -278,7 +287,7 @@ pub(crate) fn cut_path(path: &Path, incarnation: u64) -> PathBuf {
 }
 
 /// Copies `start..end` of one file to `at` in another.
-pub(crate) fn copy_range(
+fn copy_range(
     from: &dyn DiskFile,
     to: &dyn DiskFile,
     start: u64,

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A lookup walks frames behind the index up to this far; farther, the index is read up first.
-const UNINDEXED_LEN_MAX: u64 = 1 << 20;
+pub(crate) const UNINDEXED_LEN_MAX: u64 = 1 << 20;
 
 /// Why entries cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -258,11 +258,15 @@ impl Log {
         Place { offset: position.end_offset, index: position.end_index }
     }
 
+    /// Bytes of the segment that the index does not cover.
+    pub(crate) fn unindexed_len(&self) -> u64 {
+        self.view.read().end_offset.saturating_sub(self.index.position().end_offset)
+    }
+
     /// The place of a frame at or before the one that holds entry `index`.
     pub(crate) fn place_near(&self, index: u64) -> Result<Place, ReadError> {
-        let unindexed =
-            self.view.read().end_offset.saturating_sub(self.index.position().end_offset);
-        if index >= self.index.position().end_index && unindexed > UNINDEXED_LEN_MAX {
+        let is_behind = index >= self.index.position().end_index;
+        if is_behind && self.unindexed_len() > UNINDEXED_LEN_MAX {
             self.read_up_index()?;
         }
         let span = self.with_index(|index_runs| index_runs.locate(index))?;

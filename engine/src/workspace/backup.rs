@@ -8,10 +8,10 @@ use std::{
 use super::{Metadata, Workspace, segment_path};
 use crate::{
     error::{Corruption, IoContext as _, IoError},
-    io::{Access, temporary_name},
+    io::{Access, DiskFile, temporary_name},
     log::{
-        AppendError, Checkpoint, HEAD_LEN, Log, LogState, checkpoint_context, copy_range,
-        slot_offset,
+        AppendError, Checkpoint, HEAD_LEN, Log, LogState, Place, READ_AHEAD_LONG, ReadError, Step,
+        checkpoint_context, slot_offset,
     },
 };
 
@@ -28,6 +28,9 @@ pub enum BackupError {
     /// A log is damaged: heal it first, or copy the files as they are.
     #[error(transparent)]
     Damaged(#[from] Corruption),
+    /// A log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -87,7 +90,7 @@ impl Workspace {
         let mut head = log.header.encode();
         head.resize(usize::try_from(HEAD_LEN).expect("16 KiB"), 0);
         file.write_all_at(&head, 0).context(&temporary, "write")?;
-        copy_range(&*log.file, &*file, HEAD_LEN, end, HEAD_LEN).context(&temporary, "write")?;
+        copy_frames(log, end, &*file, &temporary)?;
         file.sync().context(&temporary, "sync")?;
         if end > HEAD_LEN {
             let (opening, incarnation) = log.last_frame_writer(end)?;
@@ -100,6 +103,27 @@ impl Workspace {
         disk.rename(&temporary, to).context(to, "rename")?;
         Ok(())
     }
+}
+
+/// Copies all frames below `end`, each checked: a backup of rot would be found when it is needed.
+fn copy_frames(log: &Log, end: u64, to: &dyn DiskFile, path: &Path) -> Result<(), BackupError> {
+    let mut reader = log.frame_reader(end, READ_AHEAD_LONG);
+    let mut at = Place { offset: HEAD_LEN, index: 0 };
+    while at.offset < end {
+        let frame = match log.next_frame(&mut reader, at)? {
+            Step::Frame(frame) => frame,
+            Step::Damage(error, _) => return Err(error.into()),
+            Step::End => break,
+        };
+        let len = usize::try_from(frame.len(log.header.align_log2)).expect("a frame is short");
+        let checked = reader.payload(&frame).context(&log.path, "read")?.map(|_| ());
+        let lost = (frame.first_index..frame.end_index()).into();
+        checked.map_err(|fault| log.corruption(frame.offset, lost, fault))?;
+        let bytes = reader.bytes(frame.offset, len).context(&log.path, "read")?;
+        to.write_all_at(bytes, frame.offset).context(path, "write")?;
+        at = log.behind(&frame);
+    }
+    Ok(())
 }
 
 /// The state of a log up to which everything is durable.

@@ -237,7 +237,7 @@ impl Workspace {
         let frontier = Frontier::from(rows);
         let payload = frontier.encode();
         let change = Change::new(&payload).of_kind(Kind::SEEN);
-        core.append(&[change], self.time(), Some(frontier.lamport()))?;
+        core.append(&[change], None, Some(frontier.lamport()))?;
         Ok(())
     }
 

@@ -55,7 +55,7 @@ impl Workspace {
     pub fn stream(&self, name: &str) -> Result<Stream, StreamError> {
         let core = self.core()?;
         self.record_seen(core)?;
-        let id = self.inner.own.declare_stream(core, name, self.time())?;
+        let id = self.inner.own.declare_stream(core, name)?;
         Ok(Stream { workspace: self.clone(), id, name: name.to_owned() })
     }
 }
