@@ -143,6 +143,21 @@ proptest! {
     }
 }
 
+/// Also while the end of the change would fit into the buffer.
+#[test]
+fn a_large_change_can_be_read_at_once() {
+    for len in [(1 << 20) + 1, 2_100_000, (3 << 20) + 5] {
+        let (_folder, workspace) = create(options());
+        put(&workspace, b"before");
+        let large = Random::new(14).bytes(len);
+        put(&workspace, &large);
+        let log = workspace.own_log();
+        assert_eq!(entries_of(&log).len() as u64, log.entry_count());
+        assert!(items(log.scan(..).unwrap()).last().unwrap().payload == large);
+        assert!(items(log.scan_backward(..).unwrap())[0].payload == large);
+    }
+}
+
 #[test]
 fn an_empty_log_gives_nothing() {
     let (_folder, workspace) = create(options());

@@ -344,9 +344,10 @@ impl Core {
             });
             result?;
         }
-        state.staged.join_from(start);
         // A group of one entry in this buffer that began in an earlier one needs no mark: nothing can split it.
-        Ok(())
+        state.staged.join_from(start);
+        // Readers of the file see whole groups only: the end is written before the group can be seen.
+        self.drain(state)
     }
 
     /// Waits until the staging buffer is empty.
