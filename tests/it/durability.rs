@@ -11,6 +11,7 @@ use annals::{
     Verdict, Workspace,
 };
 
+use crate::reference::frame::Frame;
 use crate::support::{
     Class, Op, Random, TestDisk, changes_of, copy_folder, decode_file, entries_of, put,
     segment_path, within,
@@ -72,7 +73,7 @@ fn place(offset: u64) -> usize {
 fn boundaries(workspace: &Workspace) -> Vec<u64> {
     let frames = decode_file(workspace.own_log().path()).frames;
     let starts = frames.iter().map(|frame| frame.frame_offset);
-    starts.chain(frames.last().map(|frame| frame.end())).collect()
+    starts.chain(frames.last().map(Frame::end)).collect()
 }
 
 /// Frames that are in the file and recorded nowhere, one for each payload.

@@ -17,7 +17,7 @@ use annals::{
 use crate::reference::{self, segment::Segment};
 
 /// No step of a test takes this long, unless somebody waits for ever.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_mins(1);
 
 /// Where the fixed clock starts: 2026-01-01T00:00:00Z, in microseconds.
 pub(crate) const FIXED_TIME: i64 = 1_767_225_600_000_000;

@@ -85,7 +85,7 @@ impl Tree {
             return Err(format!("M-4: {} peaks of {size} leaves", peaks.len()));
         }
         let peaks = sizes.into_iter().zip(peaks.iter().copied()).collect();
-        Ok(Self { peaks, size, ..Self::new(log) })
+        Ok(Self { size, peaks, ..Self::new(log) })
     }
 
     pub(crate) fn push(&mut self, leaf: Hash) {
