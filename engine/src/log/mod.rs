@@ -45,10 +45,10 @@ pub(crate) use self::{
     declare::DeclareError,
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     lock::{Publisher, Writer, lock_for_writing, look_for_writer},
-    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, copy_range, cut_path},
+    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, copy_range, cut_path, save_cut},
     read::{Log, Step},
-    recover::recover,
-    replay::Replay,
+    recover::{judge, recover},
+    replay::{Replay, decode_for},
     segment::{Segment, checkpoint_context, slot_offset},
 };
 

@@ -238,7 +238,7 @@ fn sync_before_reading(path: &Path, file: &Arc<dyn DiskFile>, how: OpenAs) -> Re
 }
 
 /// Copies `from..to` of the segment beside it before it is cut.
-fn save_cut(
+pub(crate) fn save_cut(
     disk: &dyn Disk,
     log: &Log,
     from: u64,
