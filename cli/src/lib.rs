@@ -1,1 +1,3 @@
 //! What both programs share.
+
+pub mod fsck;

@@ -167,18 +167,22 @@ enum End {
 /// Four commits of one batch each, the third with several entries; one of two streams.
 fn sample(end: End) -> Sample {
     sample_of(end, |workspace| {
-        workspace.append(b"the first change").unwrap();
+        append(workspace, b"the first change");
         workspace.commit().unwrap();
         let notes = workspace.stream("notes").unwrap();
-        notes.append(&[7; 300]).unwrap();
+        assert_eq!(notes.append(&[7; 300]).unwrap().index(), 2);
         workspace.commit().unwrap();
         for change in 0..5_u8 {
-            workspace.append(&[change; 40]).unwrap();
+            append(workspace, &[change; 40]);
         }
         workspace.commit().unwrap();
-        workspace.append(b"the last change").unwrap();
+        append(workspace, b"the last change");
         workspace.commit().unwrap();
     })
+}
+
+fn append(workspace: &Workspace, payload: &[u8]) {
+    workspace.append(payload).unwrap().index();
 }
 
 fn sample_of(end: End, fill: impl FnOnce(&Workspace)) -> Sample {

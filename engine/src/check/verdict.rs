@@ -22,6 +22,7 @@ pub(super) fn conclude(
     bounds: &Bounds,
     findings: &mut Vec<Finding>,
 ) -> Result<LogReport, IoError> {
+    let start = findings.len();
     findings.append(&mut walk.findings);
     let watermark = watermark(&walk, bounds);
     let (reached, group) = match walk.first_break.clone() {
@@ -42,6 +43,7 @@ pub(super) fn conclude(
         Verdict::UnsyncedHole { frame_count } => findings.push(case.hole(*frame_count)),
         Verdict::Damaged => case.damage(findings),
     }
+    findings[start..].sort_by_key(|finding| finding.offset);
     if walk.unlisted_breaks > 0 {
         let what = format!("{} more findings of this log are not listed", walk.unlisted_breaks);
         findings.push(Finding::new(Code::MoreDamage, &walk.segment.path, what));

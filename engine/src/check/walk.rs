@@ -21,6 +21,8 @@ use crate::{
     log::{Checkpoint, FrameReader, HEAD_LEN, READ_AHEAD_LONG, Segment, Slot, follows},
 };
 
+/// Behind all frames.
+const NOWHERE: u64 = u64::MAX;
 /// More breaks of one log than this are counted and not listed.
 const BREAK_COUNT_MAX: usize = 65_536;
 
@@ -99,7 +101,7 @@ pub(super) struct Walk<'a> {
     pub(super) synced_upto: u64,
     pub(super) findings: Vec<Finding>,
     pub(super) deep: Option<Deep>,
-    /// Frames follow each other without a break from here on.
+    /// Frames follow each other without a break from here on; [`NOWHERE`] if none follows.
     sequence_start: u64,
     witness: Witness<'a>,
     /// Ends of groups that a watermark may still name, ascending; and from where on they are known.
@@ -299,7 +301,7 @@ impl<'a> Walk<'a> {
             self.unlisted_breaks += 1;
         }
         self.at = Reached { offset, entries, link, counts: None, changes: None, root: None };
-        self.sequence_start = offset;
+        self.sequence_start = if end.is_some() { offset } else { NOWHERE };
         self.boundaries = VecDeque::from([offset]);
         self.boundaries_from = offset;
         Ok(())
@@ -406,12 +408,13 @@ impl<'a> Walk<'a> {
     fn compare_checkpoint(&mut self, checkpoint: &Checkpoint) {
         let end = checkpoint.state.end_offset;
         let slot = crate::log::slot_offset(checkpoint.slot());
+        // In a break there is nothing to compare with.
+        if end < self.sequence_start {
+            return;
+        }
         if end < self.at.offset {
-            // In a break there is nothing to compare with.
-            if end >= self.sequence_start {
-                let what = format!("checkpoint {}: no frame ends at {end}", checkpoint.sequence);
-                self.report(Code::WrongCheckpoint, slot, what);
-            }
+            let what = format!("checkpoint {}: no frame ends at {end}", checkpoint.sequence);
+            self.report(Code::WrongCheckpoint, slot, what);
             return;
         }
         let tree = self.deep.as_ref().and_then(Deep::state);
@@ -453,14 +456,11 @@ impl<'a> Walk<'a> {
 
     fn compare_index(&mut self, position: &Position) {
         let end = position.end_offset;
-        let differs = if end == self.at.offset {
-            position.end_index != self.at.entries
-                || self.at.root.is_some_and(|root| root != position.root)
-                || self.at.changes.is_some_and(|changes| changes != position.change_count)
-        } else {
-            end >= self.sequence_start
-        };
-        if differs {
+        let differs = end < self.at.offset
+            || position.end_index != self.at.entries
+            || self.at.root.is_some_and(|root| root != position.root)
+            || self.at.changes.is_some_and(|changes| changes != position.change_count);
+        if differs && end >= self.sequence_start {
             let what = format!("the index does not match the frames below {end}");
             self.report(Code::StaleIndex, end, what);
         }

@@ -211,7 +211,7 @@ fn a_hole_before_sound_frames_that_nothing_vouches_for_is_named() {
     let options = Options::default().batch_len(1 << 10);
     let sample = sample_with(End::Crashed, options, |workspace| {
         for _ in 0..8 {
-            workspace.append(&[1; 900]).unwrap();
+            append(workspace, &[1; 900]);
         }
         workspace.commit().unwrap();
     });
@@ -234,7 +234,7 @@ fn a_hole_before_sound_frames_that_nothing_vouches_for_is_named() {
 fn a_group_without_its_end_is_a_torn_tail_from_its_start() {
     let options = Options::default().batch_len(1 << 10);
     let sample = sample_with(End::Crashed, options, |workspace| {
-        workspace.append(b"alone").unwrap();
+        append(workspace, b"alone");
         workspace.commit().unwrap();
         let parts: Vec<Vec<u8>> = (0..6_u8).map(|part| vec![part; 900]).collect();
         let changes: Vec<Change> = parts.iter().map(|part| Change::new(part)).collect();
@@ -258,13 +258,14 @@ fn a_group_without_its_end_is_a_torn_tail_from_its_start() {
 #[test]
 fn a_checkpoint_that_contradicts_the_frames_is_found() {
     use crate::log::{checkpoint_context, slot_offset};
+    type Twist = fn(&mut crate::log::LogState);
     let sample = sample(End::Closed);
     let memory = sample.memory();
     let segment =
         Segment::load(&*memory.disk, &Path::new("w").join(&sample.segment), Access::Read).unwrap();
     let sound = segment.checkpoint().unwrap();
     let context = checkpoint_context(&segment.header, &segment.keys);
-    let twist: [(&str, Depth, fn(&mut crate::log::LogState)); 6] = [
+    let twists: [(&str, Depth, Twist); 6] = [
         ("frame_count", Depth::Structure, |state| state.frame_count += 1),
         ("payload_bytes", Depth::Structure, |state| state.payload_bytes += 1),
         ("last_header_crc", Depth::Structure, |state| state.link ^= 1),
@@ -272,7 +273,7 @@ fn a_checkpoint_that_contradicts_the_frames_is_found() {
         ("lamport", Depth::Payloads, |state| state.lamport += 1),
         ("stream_count", Depth::Payloads, |state| state.stream_count += 1),
     ];
-    for (field, depth, twist) in twist {
+    for (field, depth, twist) in twists {
         let mut wrong = sound.clone();
         twist(&mut wrong.state);
         let bytes = wrong.encode(&context);

@@ -105,7 +105,7 @@ fn indexed_sample() -> Sample {
             })
             .take(4000)
             .collect();
-            workspace.append(&payload).unwrap();
+            append(workspace, &payload);
             if change % 20 == 0 {
                 workspace.commit().unwrap();
             }
@@ -205,7 +205,7 @@ fn beside_a_writer_what_is_durable_is_checked() {
     let path = folder.path().join("w");
     let workspace = Workspace::create(&path, Options::default()).unwrap();
     for _ in 0..3 {
-        workspace.append(b"a change").unwrap();
+        append(&workspace, b"a change");
         workspace.commit().unwrap();
     }
     // What the writer has not synced is none of the check's business.
