@@ -19,6 +19,7 @@ use crate::{
 
 mod damage;
 mod folder;
+mod kinds;
 mod mend;
 
 const DEPTHS: [Depth; 2] = [Depth::Structure, Depth::Payloads];
