@@ -56,22 +56,21 @@ Exit codes:
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let stdout = io::stdout().lock();
-    run(std::env::args_os(), stdout, io::stderr())
+    ExitCode::from(run(std::env::args_os(), io::stdout().lock(), io::stderr()))
 }
 
-/// Runs the program with these arguments.
+/// Runs the program with these arguments, its own name first; returns the exit code.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     mut out: impl Write,
     mut err: impl Write,
-) -> ExitCode {
+) -> u8 {
     let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
             let code = if error.use_stderr() { EXIT_NOT_CHECKED } else { 0 };
             let _ = error.print();
-            return ExitCode::from(code);
+            return code;
         }
     };
     let result = examine(&args);
@@ -86,15 +85,13 @@ pub fn run(
         let _ = writeln!(err, "annals-fsck: {error}");
     }
     match (result, written.and_then(|()| out.flush())) {
-        (Ok(report), Ok(())) => ExitCode::from(report.exit_code()),
-        (Ok(report), Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            ExitCode::from(report.exit_code())
-        }
+        (Ok(report), Ok(())) => report.exit_code(),
+        (Ok(report), Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => report.exit_code(),
         (Ok(_), Err(error)) => {
             let _ = writeln!(err, "annals-fsck: cannot write the report: {error}");
-            ExitCode::from(EXIT_NOT_CHECKED)
+            EXIT_NOT_CHECKED
         }
-        (Err(_), _) => ExitCode::from(EXIT_NOT_CHECKED),
+        (Err(_), _) => EXIT_NOT_CHECKED,
     }
 }
 
@@ -159,3 +156,6 @@ fn print_report(report: &Report, args: &Args, out: &mut impl Write) -> io::Resul
         report.corrected.len()
     )
 }
+
+#[cfg(test)]
+mod tests;
