@@ -11,9 +11,11 @@ mod app;
 mod commands;
 mod exit;
 mod formats;
+pub mod fsck;
 mod human;
 mod open;
 mod progress;
 mod select;
 
 pub use app::annals;
+

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod bundle;
 pub mod bytes;
+pub mod check;
 pub mod entry;
 pub mod error;
 pub mod frame;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `annals-fsck`.
+
+fn main() -> std::process::ExitCode {
+    annals_cli::fsck::main()
+}

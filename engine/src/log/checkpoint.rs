@@ -198,6 +198,7 @@ impl Checkpoint {
         let Some(peaks) = Peaks::from_parts(entry_count, &peaks) else { return Ok(None) };
         let aligned = end_offset.is_multiple_of(1 << context.align_log2);
         if !magic_is_right
+            || sequence == 0
             || !generation_is_right
             || flags > FLAG_CLEAN
             || end_offset < HEAD_LEN

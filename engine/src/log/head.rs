@@ -217,8 +217,10 @@ impl SegmentHeader {
     ///
     /// See [`HeadError`].
     pub fn decode(head: &[u8]) -> Result<(Self, [UnitState; 2]), HeadError> {
-        if head.get(..MAGIC.len()).is_none_or(|magic| magic != MAGIC) && !is_ours(head) {
-            return Err(if head.is_empty() { HeadError::Short } else { HeadError::Foreign });
+        // What is cut within the magic may be ours: damaged, but not foreign (S-1).
+        let start = &head[..head.len().min(MAGIC.len())];
+        if !MAGIC.starts_with(start) && !is_ours(head) {
+            return Err(HeadError::Foreign);
         }
         if (head.len() as u64) < HEAD_LEN {
             return Err(HeadError::Short);

@@ -45,10 +45,10 @@ pub(crate) use self::{
     declare::DeclareError,
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     lock::{Publisher, Writer, lock_for_writing, look_for_writer},
-    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, cut_path},
+    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, save_cut},
     read::{Log, Place, Step},
-    recover::recover,
-    replay::Replay,
+    recover::judge,
+    replay::{Replay, decode_for},
     segment::{Segment, checkpoint_context, slot_offset},
 };
 

@@ -264,7 +264,7 @@ fn sync_before_reading(path: &Path, file: &Arc<dyn DiskFile>, how: OpenAs) -> Re
 }
 
 /// Copies `from..to` of the segment beside it before it is cut.
-fn save_cut(
+pub(crate) fn save_cut(
     disk: &dyn Disk,
     log: &Log,
     from: u64,
@@ -287,7 +287,7 @@ pub(crate) fn cut_path(path: &Path, incarnation: u64) -> PathBuf {
 }
 
 /// Copies `start..end` of one file to `at` in another.
-fn copy_range(
+pub(crate) fn copy_range(
     from: &dyn DiskFile,
     to: &dyn DiskFile,
     start: u64,

@@ -1,0 +1,210 @@
+//! The kinds of findings: their names, how bad they are, and what to do.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing, nothing wrong.
+    Note,
+    /// Something is wrong.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// What kind of thing was found. The names ([`Code::name`]) are stable.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Code {
+    /// The head of a segment cannot be used at all.
+    BadHead,
+    /// One of the two copies of the segment header is damaged; the other serves.
+    BadHeaderUnit,
+    /// A checkpoint slot is damaged, or was torn by a crash while it was written.
+    BadCheckpoint,
+    /// A sound checkpoint says something else than the frames before it.
+    WrongCheckpoint,
+    /// No sound frame header stands where a frame should start.
+    BadFrameHeader,
+    /// The payload of a frame fails its checksum.
+    BadPayload,
+    /// The bytes behind the payload of a frame are wrong.
+    BadTrailer,
+    /// A frame is sound, its batch is not.
+    BadBatch,
+    /// A frame does not link to the one before it.
+    BrokenLink,
+    /// The entries of a frame do not continue those before it.
+    IndexGap,
+    /// A frame is of an earlier opening than what stands before it.
+    WrongOpening,
+    /// A frame stands at another offset than it was written to.
+    WrongOffset,
+    /// The entries do not lead to the root that their batch names.
+    WrongRoot,
+    /// A frame claims durable bytes up to a place where no group of frames ends.
+    WrongWatermark,
+    /// A frame of another log or generation.
+    ForeignFrame,
+    /// Two copies of this log were written to.
+    ForkedLog,
+    /// An atomic group was acknowledged, and its last frame is missing.
+    IncompleteGroup,
+    /// The file ends before what is known to have been durable.
+    MissingEnd,
+    /// Sound frames stand behind bad bytes; none of it is recorded as durable.
+    UnsyncedHole,
+    /// Unacknowledged bytes at the end, as a crash leaves them.
+    TornTail,
+    /// Written by a later version of the format.
+    Unsupported,
+    /// A segment of another log, client or workspace than its name or the metadata says.
+    SegmentMismatch,
+    /// The segment of this client's own log is missing.
+    MissingSegment,
+    /// `index.json` is missing or cannot be used.
+    BadMetadata,
+    /// An index run is torn, damaged, or of another file.
+    DamagedIndex,
+    /// An index run says something else than the segment.
+    StaleIndex,
+    /// An index run that is not used: a larger one covers the same, or one before it is missing.
+    LeftoverIndex,
+    /// A file that was never finished.
+    UnfinishedFile,
+    /// Bytes that were saved before they were cut off a segment.
+    SavedCut,
+    /// A file that is none of a workspace.
+    ForeignFile,
+    /// The workspace is being written: its logs were checked as far as they are durable.
+    LiveWriter,
+    /// There is more damage of this log than is listed.
+    MoreDamage,
+}
+
+impl Code {
+    /// The name for programs, in kebab case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadHead => "bad-head",
+            Self::BadHeaderUnit => "bad-header-unit",
+            Self::BadCheckpoint => "bad-checkpoint",
+            Self::WrongCheckpoint => "wrong-checkpoint",
+            Self::BadFrameHeader => "bad-frame-header",
+            Self::BadPayload => "bad-payload",
+            Self::BadTrailer => "bad-trailer",
+            Self::BadBatch => "bad-batch",
+            Self::BrokenLink => "broken-link",
+            Self::IndexGap => "index-gap",
+            Self::WrongOpening => "wrong-opening",
+            Self::WrongOffset => "wrong-offset",
+            Self::WrongRoot => "wrong-root",
+            Self::WrongWatermark => "wrong-watermark",
+            Self::ForeignFrame => "foreign-frame",
+            Self::ForkedLog => "forked-log",
+            Self::IncompleteGroup => "incomplete-group",
+            Self::MissingEnd => "missing-end",
+            Self::UnsyncedHole => "unsynced-hole",
+            Self::TornTail => "torn-tail",
+            Self::Unsupported => "unsupported",
+            Self::SegmentMismatch => "segment-mismatch",
+            Self::MissingSegment => "missing-segment",
+            Self::BadMetadata => "bad-metadata",
+            Self::DamagedIndex => "damaged-index",
+            Self::StaleIndex => "stale-index",
+            Self::LeftoverIndex => "leftover-index",
+            Self::UnfinishedFile => "unfinished-file",
+            Self::SavedCut => "saved-cut",
+            Self::ForeignFile => "foreign-file",
+            Self::LiveWriter => "live-writer",
+            Self::MoreDamage => "more-damage",
+        }
+    }
+
+    /// How bad it is.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::TornTail
+            | Self::LeftoverIndex
+            | Self::UnfinishedFile
+            | Self::SavedCut
+            | Self::ForeignFile
+            | Self::LiveWriter => Severity::Note,
+            _ => Severity::Error,
+        }
+    }
+
+    /// What to do about it, as a sentence.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::BadHead
+            | Self::BadFrameHeader
+            | Self::BadPayload
+            | Self::BadTrailer
+            | Self::BadBatch
+            | Self::BrokenLink
+            | Self::IndexGap
+            | Self::WrongOpening
+            | Self::WrongOffset
+            | Self::WrongRoot
+            | Self::ForeignFrame
+            | Self::IncompleteGroup
+            | Self::MissingEnd
+            | Self::MoreDamage => {
+                "All other entries can still be read; get the lost ones from a backup or by importing from another client."
+            }
+            Self::BadHeaderUnit | Self::BadCheckpoint | Self::DamagedIndex | Self::StaleIndex => {
+                "annals-fsck --repair mends it without loss."
+            }
+            Self::WrongCheckpoint | Self::WrongWatermark => {
+                "No entries are lost by it; compare with a backup or another client before writing to this log again."
+            }
+            Self::ForkedLog => {
+                "Keep one of the two copies, and let the other join the workspace as a new client."
+            }
+            Self::UnsyncedHole => {
+                "It may hold entries that were acknowledged; annals-fsck --repair saves it beside the segment before it is cut."
+            }
+            Self::TornTail => {
+                "Nothing that was acknowledged is in it; the next opening for writing cuts it."
+            }
+            Self::Unsupported => "Use a version of Annals that knows it.",
+            Self::SegmentMismatch => "Move the file to where it belongs, or restore the right one.",
+            Self::MissingSegment => "Restore it from a backup.",
+            Self::BadMetadata => {
+                "Write it again by hand: the ids stand in the segments' headers, and the format in the specification."
+            }
+            Self::LeftoverIndex | Self::UnfinishedFile => {
+                "It may be removed; annals-fsck --repair does."
+            }
+            Self::SavedCut => "Look whether something in it is missed; then it may be removed.",
+            Self::ForeignFile => "It is never touched.",
+            Self::LiveWriter => {
+                "Check again when the writer is closed to judge the ends of the logs as well."
+            }
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}

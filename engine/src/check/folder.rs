@@ -1,0 +1,160 @@
+//! What is in the folder of a workspace (W-1 to W-3).
+
+use std::{io::ErrorKind, path::Path, sync::Arc};
+
+use super::{CheckError, Code, Depth, Finding, Report, log};
+use crate::{
+    bytes::LogId,
+    error::{IoContext as _, IoError},
+    io::{DirEntry, Disk},
+    log::Writer,
+    workspace::{Metadata, MetadataError, segment_path},
+};
+
+/// A check that is under way.
+pub(super) struct Run<'a> {
+    pub(super) disk: &'a Arc<dyn Disk>,
+    pub(super) folder: &'a Path,
+    pub(super) depth: Depth,
+    pub(super) writer: Writer,
+    /// `None` if it is damaged.
+    pub(super) metadata: Option<Metadata>,
+    pub(super) report: Report,
+}
+
+impl Run<'_> {
+    pub(super) fn find(&mut self, finding: Finding) {
+        self.report.findings.push(finding);
+    }
+
+    fn find_file(&mut self, folder: &Path, entry: &DirEntry) {
+        let path = folder.join(&entry.name);
+        let finding = if is_unfinished(entry) {
+            // A writer is just writing it.
+            if self.writer != Writer::None {
+                return;
+            }
+            Finding::new(Code::UnfinishedFile, &path, "a file that was never finished")
+        } else if is_saved_cut(entry) {
+            let what = format!("{} bytes that were cut off a segment and saved", entry.len);
+            Finding::new(Code::SavedCut, &path, what)
+        } else {
+            Finding::new(Code::ForeignFile, &path, "not a part of a workspace")
+        };
+        self.find(finding);
+    }
+}
+
+/// Checks the folder and all logs in it.
+pub(super) fn check(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    depth: Depth,
+    writer: Writer,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, CheckError> {
+    let mut run = Run { disk, folder, depth, writer, metadata: None, report: Report::default() };
+    load_metadata(&mut run)?;
+    if let Writer::Active(published) = writer {
+        let process = published.map_or(String::new(), |by| format!(" by process {}", by.process));
+        let what = format!("the workspace is being written{process}");
+        run.find(Finding::new(Code::LiveWriter, folder, what));
+    }
+    let logs = look_around(&mut run)?;
+    let own = run.metadata.as_ref().map(|metadata| metadata.log);
+    if let Some(own) = own.filter(|own| logs.iter().all(|(log, _)| log != own)) {
+        let what = "the segment of this client's own log is missing";
+        run.find(Finding::new(Code::MissingSegment, &segment_path(folder, own), what));
+    }
+    let total = logs.iter().map(|(_, len)| len).sum();
+    let mut before = 0;
+    for (log, len) in logs {
+        log::check(&mut run, log, &mut |offset| progress(before + offset.min(len), total))?;
+        before += len;
+        progress(before, total);
+    }
+    Ok(run.report)
+}
+
+fn load_metadata(run: &mut Run<'_>) -> Result<(), CheckError> {
+    let path = Metadata::path(run.folder);
+    let what = match Metadata::load(&**run.disk, run.folder) {
+        Ok(metadata) => {
+            run.report.workspace = Some(metadata.workspace);
+            run.metadata = Some(metadata);
+            return Ok(());
+        }
+        Err(MetadataError::Io(error)) => return Err(error.into()),
+        Err(MetadataError::Invalid { reason, .. }) => reason,
+        // With segments beside it, it was one.
+        Err(MetadataError::Missing(_)) if has_segments(run)? => "the file is missing".to_owned(),
+        Err(error @ MetadataError::Missing(_)) => return Err(CheckError::NotAWorkspace(error)),
+    };
+    run.find(Finding::new(Code::BadMetadata, &path, what));
+    Ok(())
+}
+
+fn has_segments(run: &Run<'_>) -> Result<bool, IoError> {
+    let logs = list(run, &run.folder.join("logs"))?;
+    Ok(logs.iter().any(|entry| segment_name(entry).is_some()))
+}
+
+/// Reports what does not belong there, and returns the logs with the lengths of their files.
+fn look_around(run: &mut Run<'_>) -> Result<Vec<(LogId, u64)>, CheckError> {
+    let folder = run.folder;
+    for entry in list(run, folder)? {
+        let known = match entry.name.as_str() {
+            "index.json" | "LOCK" => !entry.is_dir,
+            "logs" | "cache" => entry.is_dir,
+            _ => false,
+        };
+        if !known {
+            run.find_file(folder, &entry);
+        }
+    }
+    let mut logs = Vec::new();
+    let logs_folder = folder.join("logs");
+    for entry in list(run, &logs_folder)? {
+        match segment_name(&entry) {
+            Some(log) => logs.push((log, entry.len)),
+            None => run.find_file(&logs_folder, &entry),
+        }
+    }
+    let cache = folder.join("cache");
+    for entry in list(run, &cache)? {
+        let known = entry.is_dir && logs.iter().any(|(log, _)| log.to_string() == entry.name);
+        if !known {
+            run.find_file(&cache, &entry);
+        }
+    }
+    Ok(logs)
+}
+
+/// The entries of a folder, which may be missing.
+fn list(run: &Run<'_>, folder: &Path) -> Result<Vec<DirEntry>, IoError> {
+    match run.disk.list(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.context(folder, "list"),
+    }
+}
+
+/// The log whose segment this is by its name, which is written in one way only (W-1).
+fn segment_name(entry: &DirEntry) -> Option<LogId> {
+    let name = entry.name.strip_suffix(".seg").filter(|_| !entry.is_dir)?;
+    name.parse().ok().filter(|log: &LogId| log.to_string() == name)
+}
+
+/// Whether the file was never finished (W-3).
+pub(super) fn is_unfinished(entry: &DirEntry) -> bool {
+    !entry.is_dir && Path::new(&entry.name).extension().is_some_and(|end| end == "tmp")
+}
+
+fn is_saved_cut(entry: &DirEntry) -> bool {
+    let parts = entry.name.split_once(".seg.cut-").filter(|_| !entry.is_dir);
+    parts.is_some_and(|(log, incarnation)| {
+        let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        log.parse::<LogId>().is_ok()
+            && incarnation.len() == 16
+            && incarnation.bytes().all(lower_hex)
+    })
+}
