@@ -18,4 +18,3 @@ mod progress;
 mod select;
 
 pub use app::annals;
-

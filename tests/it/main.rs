@@ -3,8 +3,7 @@
 mod concurrency;
 mod durability;
 mod golden;
-// The programs come with another change: without them this only fails.
-// mod programs;
+mod programs;
 mod reading;
 mod reference;
 mod reference_agrees;

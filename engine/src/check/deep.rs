@@ -39,9 +39,9 @@ impl Deep {
         if !self.on_track {
             return decode_for(self.log, frame, &mut self.decoder, payload).map(drop);
         }
-        let applied = self.replay.apply(frame, payload)?;
+        let summary = self.replay.apply(frame, payload)?;
         if let Some(rebuilt) = self.rebuilt.as_mut().filter(|_| self.whole) {
-            rebuilt.push(&applied.summary);
+            rebuilt.push(&summary);
         }
         Ok(())
     }

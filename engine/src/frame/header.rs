@@ -163,6 +163,7 @@ impl FrameHeader {
         }
         if flags > (FLAG_CRITICAL | FLAG_COPY | FLAG_CONTINUES)
             || header.payload_len > FRAME_PAYLOAD_LEN_MAX
+            || (header.kind != FrameKind::BATCH && header.entry_count != 0)
         {
             return Err(FrameError::Malformed);
         }

@@ -258,7 +258,7 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 fn write(path: &Path, bytes: &[u8]) {
-    crate::io::replace_cache_file(&OsDisk, path, bytes).unwrap();
+    crate::io::replace_file(&OsDisk, path, bytes).unwrap();
 }
 
 fn collect<T>(items: impl Iterator<Item = Result<T, IndexError>>) -> Vec<T> {

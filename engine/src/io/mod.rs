@@ -226,17 +226,6 @@ pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Re
     }
 }
 
-/// Writes a cache file: whole or not at all for a reader, but with no claim to durability.
-///
-/// # Errors
-///
-/// Those of the operating system.
-pub(crate) fn replace_cache_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    write_temporary(disk, &temporary, bytes)?;
-    disk.rename(&temporary, path)
-}
-
 /// The name under which `path` is written before it is whole (W-3).
 pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -7,7 +7,8 @@ use crate::{
     entry::{Kind, STREAM_COUNT_MAX, STREAM_NAME_LEN_MAX},
     index::{Declaration, DeclarationForm},
     log::{
-        commit::{AppendError, Change, Core},
+        change::Change,
+        commit::{AppendError, Core},
         read::{Log, ReadError},
     },
 };

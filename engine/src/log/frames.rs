@@ -53,18 +53,9 @@ impl FrameReader {
         self.limit
     }
 
-    /// Moves the limit; what is in the window stays valid, as frames never change.
-    pub(crate) fn set_limit(&mut self, limit: u64) {
-        self.limit = limit;
-    }
-
     /// Changes how much is read at once.
     pub(crate) fn set_read_ahead(&mut self, read_ahead: usize) {
         self.read_ahead = read_ahead;
-    }
-
-    pub(crate) fn context(&self) -> &FrameContext {
-        &self.context
     }
 
     /// `len` bytes at `offset`, or fewer where the limit or the file ends.
@@ -145,7 +136,7 @@ pub(crate) fn follows(
     if next.link != link {
         return Err(FrameFault::OutOfSequence("the frame does not link to the one before it"));
     }
-    if next.opening < opening {
+    if next.opening < opening.max(1) {
         return Err(FrameFault::OutOfSequence(
             "the frame is of an earlier opening than the one before it",
         ));

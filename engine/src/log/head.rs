@@ -60,7 +60,12 @@ impl Predecessor {
             size: reader.u64()?,
             root: Hash::from_bytes(reader.array()?),
         };
-        Ok((predecessor.log.as_bytes() != &[0; 16]).then_some(predecessor))
+        if predecessor.log.as_bytes() != &[0; 16] {
+            return Ok(Some(predecessor));
+        }
+        // No predecessor has no size and no root (S-5).
+        let is_none = predecessor.size == 0 && predecessor.root == Hash::ZERO;
+        if is_none { Ok(None) } else { Err(DecodeError::Reserved) }
     }
 }
 
@@ -279,6 +284,12 @@ impl SegmentHeader {
             writer: writer.clone(),
             salt_record: Vec::new(),
         };
+        let boundary = header.carried_upto >= HEAD_LEN
+            && header.carried_upto.is_multiple_of(1 << align_log2)
+            && header.generation > 0;
+        if header.carried_upto != 0 && !boundary {
+            return Err(HeadError::Malformed);
+        }
         if reader.u64()? != 0 {
             return Err(unsupported("pruned prefix"));
         }

@@ -3,12 +3,13 @@
 //! - `head`, `checkpoint`: the fixed part of the file, pure;
 //! - `frames`, `replay`: walking frames, and what their batches do to the log's state;
 //! - `recover`: what is behind the last checkpoint, torn or rotten;
-//! - `stage`, `commit`, `appender`: from many threads to one file, durably;
+//! - `change`, `stage`, `commit`, `appender`: from many threads to one file, durably;
 //! - `read`, `scan`, `tree`: entries, ranges of them, and proofs;
 //! - `lock`: one writer, and what it tells other processes.
 
 mod appender;
 mod cache;
+mod change;
 mod checkpoint;
 mod commit;
 mod declare;
@@ -27,7 +28,8 @@ mod tree;
 
 pub use self::{
     appender::Durability,
-    commit::{AppendError, Change, Progress},
+    change::Change,
+    commit::{AppendError, Progress},
     entry::Entry,
     frames::FrameFault,
     head::{HEAD_LEN, HeadError, Predecessor, SegmentHeader, UNIT_LEN, UnitState},

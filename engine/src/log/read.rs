@@ -393,8 +393,8 @@ impl Log {
                 let Ok(payload) = reader.payload(&frame).context(&self.path, "read")? else {
                     break;
                 };
-                let Ok(applied) = replay.apply(&frame, payload) else { break };
-                self.index.push(&applied.summary);
+                let Ok(summary) = replay.apply(&frame, payload) else { break };
+                self.index.push(&summary);
             } else {
                 self.index.push(&replay.skip(&frame));
             }

@@ -229,7 +229,7 @@ impl Replay {
         &mut self,
         frame: &FrameHeader,
         payload: &[u8],
-    ) -> Result<Applied<'_>, ReplayError> {
+    ) -> Result<FrameSummary<'_>, ReplayError> {
         let batch = decode_for(self.log, frame, &mut self.decoder, payload)?;
         let before = self.state.clone();
         match self.hash(&batch) {
@@ -237,10 +237,7 @@ impl Replay {
                 self.state.end_offset = frame.offset + frame.len(self.align_log2);
                 self.state.frame_count += 1;
                 self.state.link = frame.header_crc;
-                Ok(Applied {
-                    summary: self.effect.summary(frame, self.state.end_offset, root),
-                    batch,
-                })
+                Ok(self.effect.summary(frame, self.state.end_offset, root))
             }
             Err(error) => {
                 self.state = before;
@@ -265,12 +262,6 @@ impl Replay {
         let root = self.state.peaks.root(self.hasher.keys());
         self.effect.summary(frame, self.state.end_offset, root)
     }
-}
-
-/// A batch that was applied.
-pub(crate) struct Applied<'a> {
-    pub(crate) summary: FrameSummary<'a>,
-    pub(crate) batch: Batch,
 }
 
 /// Decodes the batch of a frame and checks that they agree (F-7).

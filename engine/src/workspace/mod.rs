@@ -4,16 +4,17 @@
 //! - here: appending and committing to the client's own log;
 //! - `view`: reading one log; `merge`: reading all of them in canonical order;
 //! - `frontier`: how far each log goes;
-//! - `transfer`: bundles out and in; `backup`: a consistent copy.
+//! - `export`, `import`: bundles out and in; `backup`: a consistent copy.
 
 mod backup;
+mod export;
 mod frontier;
+mod import;
 mod merge;
 mod metadata;
 mod open;
 mod options;
 mod stream;
-mod transfer;
 mod view;
 
 use std::{
@@ -39,13 +40,14 @@ use crate::{
 
 pub use self::{
     backup::BackupError,
+    export::{ExportError, ExportReport},
     frontier::Frontier,
+    import::{ImportError, ImportReport, ImportedLog},
     merge::Merged,
     metadata::MetadataError,
     open::{OpenError, UnreadableLog},
     options::{Clock, Options},
     stream::{Stream, StreamError},
-    transfer::{ExportError, ExportReport, ImportError, ImportReport, ImportedLog},
     view::{LogStats, LogView},
 };
 pub(crate) use self::{

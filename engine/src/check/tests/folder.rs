@@ -169,7 +169,7 @@ fn a_sound_index_of_another_content_is_stale() {
     for frame in &sample.frames {
         let header = reader.header(frame.bytes.start as u64).unwrap().unwrap();
         let payload = reader.payload(&header).unwrap().unwrap();
-        let summary = replay.apply(&header, payload).unwrap().summary;
+        let summary = replay.apply(&header, payload).unwrap();
         index.push(&FrameSummary { time_max: Some(late), ..summary });
     }
     index.persist(sample.end() as u64).unwrap();

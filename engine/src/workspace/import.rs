@@ -1,52 +1,25 @@
-//! Bundles out and in: entries carried between workspaces (section 11).
+//! Bundles in: what another workspace has (section 11).
 
 use std::{
-    io::{Read, Write},
+    io::Read,
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Frontier, Inner, Workspace, index_folder, open, segment_path, writer_name};
+use super::{Inner, Workspace, index_folder, open, segment_path, writer_name};
 use crate::{
-    batch::{BatchError, Decoder, Encoder, set_continues},
-    bundle::{BundleError, BundleReader, BundleRow, BundleWriter, BundledLog, Record},
+    batch::{BatchError, Decoder},
+    bundle::{BundleError, BundleReader, BundleRow, BundledLog, Record},
     bytes::{ClientId, Hash, LogId, WorkspaceId},
     entry::FrontierRow,
     error::{Corruption, IoContext as _, IoError},
-    frame::{FRAME_ALIGN_LOG2_MIN, FrameKind},
+    frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN},
     log::{
-        AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, Place,
-        READ_AHEAD_LONG, ReadError, ReplayError, Segment, SegmentHeader, Step,
+        AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, ReadError,
+        ReplayError, Segment, SegmentHeader,
     },
     merkle::SaltTree,
 };
-
-/// Why a bundle was not written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExportError {
-    /// What is here cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// What was appended could not be made durable; nothing leaves the device before it is.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The bundle could not be written.
-    #[error("cannot write the bundle: {0}")]
-    Io(#[from] std::io::Error),
-    /// The receiver's frontier contradicts this workspace: one of the two has a fork.
-    #[error("log {log}: the given root of its first {size} entries is {theirs}, here it is {ours}")]
-    Contradiction {
-        /// The log.
-        log: LogId,
-        /// The size at which they differ.
-        size: u64,
-        /// The root here.
-        ours: Hash,
-        /// The root in the frontier.
-        theirs: Hash,
-    },
-}
 
 /// Why a bundle was not imported. Unless it says otherwise nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
@@ -135,18 +108,6 @@ pub enum ImportError {
     },
 }
 
-/// What was exported.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-#[non_exhaustive]
-pub struct ExportReport {
-    /// Logs with entries in the bundle.
-    pub logs: u64,
-    /// Entries in the bundle.
-    pub entries: u64,
-    /// Length of the bundle in bytes.
-    pub bytes: u64,
-}
-
 /// What was imported.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
@@ -172,68 +133,6 @@ pub struct ImportedLog {
 }
 
 impl Workspace {
-    /// Writes a bundle with what somebody lacks who has `since`; with everything for the empty frontier.
-    ///
-    /// What it carries is durable here before it is written. Streams: memory does not grow with its length.
-    ///
-    /// # Errors
-    ///
-    /// See [`ExportError`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use annals::{Frontier, Options, Workspace};
-    ///
-    /// let folder = tempfile::tempdir()?;
-    /// let laptop = Workspace::create(folder.path().join("laptop"), Options::default())?;
-    /// let phone = Workspace::join(folder.path().join("phone"), laptop.id(), Options::default())?;
-    /// laptop.append(b"written on the laptop")?;
-    ///
-    /// let mut bundle = Vec::new();
-    /// laptop.export(&phone.frontier()?, &mut bundle)?;
-    /// phone.import(&bundle[..])?;
-    /// assert_eq!(phone.logs_of(laptop.client())?[0].entry(0)?.payload(), b"written on the laptop");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
-        let mut rows = Vec::new();
-        let frontier = self.frontier()?;
-        if self.inner.lock.is_some() {
-            // Nothing leaves the device before it is durable, and recorded as such.
-            self.checkpoint()?;
-        }
-        for row in frontier.rows() {
-            let known = since.row(row.log).copied().filter(|known| known.size > 0);
-            let from = known.map_or(0, |known| known.size).min(row.size);
-            if let Some(known) = known.filter(|known| known.size <= row.size) {
-                let ours = self.log(row.log)?.root_at(known.size)?;
-                if ours != known.root {
-                    return Err(ExportError::Contradiction {
-                        log: row.log,
-                        size: known.size,
-                        ours,
-                        theirs: known.root,
-                    });
-                }
-            }
-            rows.push(BundleRow { row: *row, from });
-        }
-        let mut bundle = [0; 16];
-        self.inner.disk.fill_random(&mut bundle)?;
-        let mut writer = BundleWriter::new(out, self.id(), bundle, &writer_name())?;
-        writer.frontier(&rows)?;
-        let mut report = ExportReport::default();
-        for row in rows.iter().filter(|row| row.from < row.row.size) {
-            let log = self.log(row.row.log)?.log;
-            export_log(&log, row, &mut writer)?;
-            report.logs += 1;
-            report.entries += row.row.size - row.from;
-        }
-        report.bytes = writer.finish()?;
-        Ok(report)
-    }
-
     /// Takes in a bundle: every entry is hashed and must lead to the roots that the bundle names. Importing it again
     /// changes nothing.
     ///
@@ -272,67 +171,6 @@ impl Workspace {
             }
         }
     }
-}
-
-/// Writes the batches of one log from `row.from` to `row.row.size`.
-fn export_log<W: Write>(
-    log: &Log,
-    row: &BundleRow,
-    writer: &mut BundleWriter<W>,
-) -> Result<(), ExportError> {
-    let header = &log.header;
-    writer.log(&BundledLog {
-        client: header.client,
-        log: header.log,
-        created: header.created,
-        predecessor: header.predecessor,
-        peaks: log.peaks_at(row.from)?,
-        salt_record: header.salt_record.clone(),
-    })?;
-    let (mut frames, first) = log.frame_with(row.from)?;
-    frames.set_read_ahead(READ_AHEAD_LONG);
-    let mut decoder = Decoder::new();
-    let mut at = Place { offset: first.offset, index: first.first_index };
-    while at.index < row.row.size {
-        let frame = match log.next_frame(&mut frames, at)? {
-            Step::Frame(frame) => frame,
-            Step::Damage(error, _) => return Err(error.into()),
-            Step::End => return Err(log.out_of_range(at.index).into()),
-        };
-        at = log.behind(&frame);
-        if frame.kind != FrameKind::BATCH {
-            continue;
-        }
-        // Decoded although it is sent as it is: what leaves the device was checked.
-        let batch = log.decode(&mut frames, &frame, &mut decoder)?;
-        let payload = frames.payload(&frame)?;
-        let payload = payload.map_err(|fault| {
-            log.corruption(frame.offset, (frame.first_index..frame.end_index()).into(), fault)
-        })?;
-        if frame.first_index >= row.from {
-            writer.batch(payload)?;
-        } else {
-            let known = usize::try_from(row.from - frame.first_index)
-                .expect("a batch is smaller than memory");
-            let headers: Vec<_> = batch.entries().skip(known).map(|(header, _)| header).collect();
-            let payloads: Vec<u8> =
-                batch.entries().skip(known).flat_map(|(_, payload)| payload).copied().collect();
-            let mut out = Vec::new();
-            Encoder::new(1).encode(
-                header.log,
-                row.from,
-                &headers,
-                &payloads,
-                batch.header().root(),
-                &mut out,
-            );
-            if batch.header().continues() {
-                set_continues(&mut out);
-            }
-            writer.batch(&out)?;
-        }
-    }
-    Ok(())
 }
 
 /// What was appended to one log in the course of an import.
@@ -459,7 +297,7 @@ impl Inner {
         self.disk.fill_random(&mut salt).context(&path, "draw random numbers for")?;
         let header = SegmentHeader {
             align_log2: if self.options.aligned_frames {
-                crate::frame::FRAME_ALIGN_LOG2_MAX
+                FRAME_ALIGN_LOG2_MAX
             } else {
                 FRAME_ALIGN_LOG2_MIN
             },
@@ -558,8 +396,12 @@ fn import_batches<R: Read>(
     row: &FrontierRow,
 ) -> Result<Result<Record, ImportError>, ImportError> {
     let id = log.id();
-    let refused = |error| match error {
+    let refused = |size, error| match error {
         BatchRefused::Io(error) => ImportError::Io(error),
+        // The checksums of the bundle were right: this is another history.
+        BatchRefused::Replay(ReplayError::Root { expected, found }) => {
+            ImportError::Contradiction { log: id, size, ours: found, theirs: expected }
+        }
         BatchRefused::Replay(error) => ImportError::Refused { log: id, error },
     };
     let mut decoder = Decoder::new();
@@ -596,8 +438,17 @@ fn import_batches<R: Read>(
         {
             return Err(ImportError::Malformed { log: id, what: "a batch out of order" });
         }
-        if batch.end_index() > appender.state().entry_count() {
-            appender.append_batch(&batch, &bytes).map_err(refused)?;
+        if batch.end_index() <= appender.state().entry_count() {
+            // Known already: then it must be the same.
+            let (size, theirs) = (batch.end_index(), batch.header().root());
+            let ours = log.peaks_at(size)?.root(&log.keys);
+            if ours != theirs {
+                return Err(ImportError::Contradiction { log: id, size, ours, theirs });
+            }
+        } else {
+            appender
+                .append_batch(&batch, &bytes)
+                .map_err(|error| refused(batch.end_index(), error))?;
         }
     }
 }
