@@ -4,7 +4,7 @@ use std::path::Path;
 
 use annals::{
     AppendError, Change, Clock, ExportError, Frontier, ImportError, ImportReport, Kind, Options,
-    Workspace, bundle::BundleError, log::ReplayError,
+    Workspace, bundle::BundleError,
 };
 use proptest::prelude::*;
 
@@ -254,10 +254,10 @@ fn a_fork_is_refused_and_both_roots_are_named() {
                 assert_eq!(here, fork.ours.own_log().root_at(size).unwrap());
                 assert_eq!(there, fork.theirs.own_log().root_at(size).unwrap());
             }
-            ImportError::Refused { error: ReplayError::Root { expected, found }, .. } => {
-                assert_ne!(expected, found);
-                let size = fork.theirs.own_log().entry_count();
-                assert_eq!(expected, fork.theirs.own_log().root_at(size).unwrap());
+            ImportError::Diverged { log, size, ours: here, their_size, theirs: there } => {
+                assert_eq!(log, fork.theirs.own_log().id());
+                assert_eq!(here, fork.ours.own_log().root_at(size).unwrap());
+                assert_eq!(there, fork.theirs.own_log().root_at(their_size).unwrap());
             }
             error => panic!("{error}"),
         }

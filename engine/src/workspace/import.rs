@@ -50,6 +50,24 @@ pub enum ImportError {
         /// The root in the bundle.
         theirs: Hash,
     },
+    /// The bundle goes on from another history than the one here, with which it has a size in common that
+    /// neither names.
+    #[error(
+        "log {log}: here are {size} entries with root {ours}; the bundle's {their_size} entries with root {theirs} do not \
+         continue them; both are kept where they are"
+    )]
+    Diverged {
+        /// The log.
+        log: LogId,
+        /// Entries here.
+        size: u64,
+        /// Their root.
+        ours: Hash,
+        /// Entries up to the bundle's batch that does not fit.
+        their_size: u64,
+        /// Their root, as the batch says.
+        theirs: Hash,
+    },
     /// The bundle starts behind what is here.
     #[error(
         "log {log}: the bundle starts at entry {from}, here there are {size}; import what comes between first"
@@ -396,12 +414,17 @@ fn import_batches<R: Read>(
     row: &FrontierRow,
 ) -> Result<Result<Record, ImportError>, ImportError> {
     let id = log.id();
-    let refused = |size, error| match error {
+    let before = (appender.state().entry_count(), appender.state().peaks.root(&log.keys));
+    let refused = |their_size, error| match error {
         BatchRefused::Io(error) => ImportError::Io(error),
         // The checksums of the bundle were right: this is another history.
-        BatchRefused::Replay(ReplayError::Root { expected, found }) => {
-            ImportError::Contradiction { log: id, size, ours: found, theirs: expected }
-        }
+        BatchRefused::Replay(ReplayError::Root { expected, .. }) => ImportError::Diverged {
+            log: id,
+            size: before.0,
+            ours: before.1,
+            their_size,
+            theirs: expected,
+        },
         BatchRefused::Replay(error) => ImportError::Refused { log: id, error },
     };
     let mut decoder = Decoder::new();
