@@ -1,4 +1,5 @@
 //! Data and set-ups that the benchmarks share.
+#![allow(clippy::missing_panics_doc, reason = "a benchmark that cannot run should panic")]
 
 use annals::{Clock, Options, Workspace};
 use tempfile::TempDir;

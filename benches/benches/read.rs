@@ -98,7 +98,7 @@ fn prove(c: &mut Criterion) {
     let mut next = scattered(workload.count as u64);
     let mut group = c.benchmark_group("proof");
     group.bench_function("prove", |b| {
-        b.iter(|| log.prove_inclusion(next(), None).expect("a proof"))
+        b.iter(|| log.prove_inclusion(next(), None).expect("a proof"));
     });
     let proof = log.prove_inclusion(4711, None).expect("a proof");
     group.bench_function("verify", |b| b.iter(|| proof.verify(&root).expect("it holds")));

@@ -31,7 +31,7 @@ pub(crate) fn stdin_len() -> Option<u64> {
 
     let file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
     let metadata = file.metadata().ok()?;
-    metadata.is_file().then(|| metadata.len())
+    metadata.is_file().then_some(metadata.len())
 }
 
 /// Length of what stdin will give, if it is a file: not known on this system.

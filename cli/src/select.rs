@@ -166,10 +166,8 @@ impl<'a> Reading<'a> {
             }
             for log in logs {
                 let range = self.range(log.id());
-                let direction = match self.selection.reverse {
-                    false => Direction::Forward,
-                    true => Direction::Backward,
-                };
+                let direction =
+                    if self.selection.reverse { Direction::Backward } else { Direction::Forward };
                 let stream = match &self.selection.stream {
                     Some(name) => match log.find_stream(name)? {
                         Some(stream) => Some(stream),

@@ -91,7 +91,7 @@ pub enum Cause {
     Frame(#[from] FrameFault),
     /// A sound frame whose entries do not continue the log.
     #[error(transparent)]
-    Replay(#[from] ReplayError),
+    Replay(Box<ReplayError>),
     /// The file ends before what is known to have been durable.
     #[error("the file ends at {file_len}, but everything below {watermark} was durable")]
     Missing {
@@ -100,4 +100,11 @@ pub enum Cause {
         /// Offset below which everything was durable.
         watermark: u64,
     },
+}
+
+impl From<ReplayError> for Cause {
+    fn from(error: ReplayError) -> Self {
+        // Kept apart, as it carries two hashes: all who read return a cause.
+        Self::Replay(Box::new(error))
+    }
 }

@@ -43,9 +43,10 @@ pub(crate) fn run(args: &ProveArgs, out: &mut impl Write) -> anyhow::Result<Outc
     let log = log_of(&workspace, args.client.as_deref())?;
     if let Some(index) = args.index {
         let proof = log.prove_inclusion(index, args.at)?;
-        let proof = match args.no_payload {
-            true => InclusionProof { salt: None, payload: None, ..proof },
-            false => proof,
+        let proof = if args.no_payload {
+            InclusionProof { salt: None, payload: None, ..proof }
+        } else {
+            proof
         };
         write_json(out, &proof)?;
     }

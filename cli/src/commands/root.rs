@@ -30,7 +30,7 @@ pub(crate) struct RootArgs {
 }
 
 #[derive(serde::Serialize)]
-struct Root {
+struct Answer {
     client: ClientId,
     log: LogId,
     size: u64,
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &RootArgs, out: &mut impl Write) -> anyhow::Result<Outco
     let workspace = open::to_read(&args.dir)?;
     let log = log_of(&workspace, args.client.as_deref())?;
     let size = args.at.unwrap_or_else(|| log.entry_count());
-    let root = Root { client: log.client(), log: log.id(), size, root: log.root_at(size)? };
+    let root = Answer { client: log.client(), log: log.id(), size, root: log.root_at(size)? };
     if args.json {
         write_json(out, &root)?;
     } else {

@@ -1,4 +1,5 @@
 //! Reading changes one after the other, into buffers that are used again.
+#![allow(clippy::option_option, reason = "a member that is absent is not one that is null")]
 
 use std::{
     borrow::Cow,

@@ -114,7 +114,7 @@ impl OpenLog {
                 OpenLogError::Read(ReadError::Unsupported { path: path.to_owned(), offset, what })
             }
         })?;
-        let slot_damaged = segment.slots.iter().any(|slot| *slot == super::Slot::Damaged);
+        let slot_damaged = segment.slots.contains(&super::Slot::Damaged);
         let sequence = segment.checkpoint().map_or(0, |checkpoint| checkpoint.sequence);
         let view = View {
             end_offset: recovery.readable_end,

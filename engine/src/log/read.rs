@@ -398,7 +398,7 @@ impl Log {
             } else {
                 self.index.push(&replay.skip(&frame));
             }
-            if self.keeps_index && self.index.unpersisted_len() > UNINDEXED_LEN_MAX as usize {
+            if self.keeps_index && self.index.unpersisted_len() as u64 > UNINDEXED_LEN_MAX {
                 // A cache that cannot be written is left as it is.
                 let _ = self.index.persist(self.durable_len.load(Ordering::Acquire));
             }

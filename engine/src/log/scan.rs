@@ -159,7 +159,7 @@ impl Scan {
                 Ok(Some(batch)) => self.enter(batch),
                 Ok(None) => match self.direction {
                     Direction::Forward => {
-                        self.rest.start = self.rest.end.min(self.file_end.max(self.rest.start))
+                        self.rest.start = self.rest.end.min(self.file_end.max(self.rest.start));
                     }
                     Direction::Backward => self.rest.end = self.rest.start,
                 },
@@ -228,7 +228,7 @@ impl Scan {
     }
 
     /// Joins the parts of the change that begins with `first`.
-    fn join(&mut self, first: Entry) -> Option<Result<Entry, ReadError>> {
+    fn join(&mut self, first: &Entry) -> Option<Result<Entry, ReadError>> {
         let mut payload = first.payload().to_vec();
         let mut part_count = 1;
         let mut last = first.header().part;
@@ -246,7 +246,7 @@ impl Scan {
             part_count += 1;
             last = part.header().part;
         }
-        Some(Ok(Entry { part_count, payload: Payload::Owned(Arc::new(payload)), ..first }))
+        Some(Ok(Entry { part_count, payload: Payload::Owned(Arc::new(payload)), ..first.clone() }))
     }
 
     /// Going backward, the change that ends with `last`: found by walking to its first part, then read forward.
@@ -290,7 +290,7 @@ impl Iterator for Scan {
                         continue;
                     }
                     match self.direction {
-                        Direction::Forward => self.join(entry)?,
+                        Direction::Forward => self.join(&entry)?,
                         Direction::Backward => self.join_backward(&entry)?,
                     }
                 }

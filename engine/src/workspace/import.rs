@@ -259,7 +259,7 @@ impl Inner {
                         })?
                         .row;
                     let log = self.replica(&bundled, staged)?;
-                    self.check_peaks(&log, &bundled)?;
+                    Self::check_peaks(&log, &bundled)?;
                     let core = log.core.get().ok_or(AppendError::ReadOnly)?;
                     // The error that ends the batches is kept apart: what came before it may stay.
                     let end = core
@@ -271,7 +271,7 @@ impl Inner {
     }
 
     /// The entries before the bundle's are the same here.
-    fn check_peaks(&self, log: &Log, bundled: &BundledLog) -> Result<(), ImportError> {
+    fn check_peaks(log: &Log, bundled: &BundledLog) -> Result<(), ImportError> {
         let from = bundled.peaks.size();
         let (_, ours) = log.root_at(Some(from))?;
         let theirs = bundled.peaks.root(&log.keys);

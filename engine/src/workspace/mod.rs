@@ -275,12 +275,11 @@ impl Workspace {
 
     /// How far the own log is acknowledged as durable.
     pub fn durable(&self) -> Progress {
-        match self.inner.own.core.get() {
-            Some(core) => core.durable(),
-            None => {
-                let view = self.inner.own.view.read();
-                Progress { entries: view.entry_count, changes: view.state.change_count }
-            }
+        if let Some(core) = self.inner.own.core.get() {
+            core.durable()
+        } else {
+            let view = self.inner.own.view.read();
+            Progress { entries: view.entry_count, changes: view.state.change_count }
         }
     }
 

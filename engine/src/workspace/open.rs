@@ -261,7 +261,7 @@ impl Workspace {
             match open_log(&disk, path, &metadata, log, &cache, others_as) {
                 Ok(opened) => drop(logs.insert(log, opened.log)),
                 Err(error) => {
-                    unreadable.push(UnreadableLog { path: segment_path(path, log), error })
+                    unreadable.push(UnreadableLog { path: segment_path(path, log), error });
                 }
             }
         }

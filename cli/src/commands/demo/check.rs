@@ -1,8 +1,15 @@
 //! The end: everything is read back, by a reader that knows nothing, and compared with the input.
 
-use std::{collections::HashMap, io::Write, path::Path};
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use annals::{Frontier, Options, StreamId, Workspace};
+use annals::{
+    Frontier, Options, StreamId, Workspace,
+    check::{Depth, check},
+};
 use anyhow::{bail, ensure};
 
 use super::{
@@ -42,7 +49,27 @@ pub(super) fn everything(
         human::count(entries),
         human::duration(time)
     );
-    screen.line("check", &text)
+    screen.line("check", &text)?;
+    fsck(screen, &folders)
+}
+
+/// What `annals-fsck --deep` does: every byte against its checksum, every entry against the roots.
+fn fsck(screen: &mut Screen<impl Write>, folders: &[PathBuf]) -> anyhow::Result<()> {
+    let (frames, time) = timed(|| {
+        folders.iter().try_fold(0, |frames, folder| {
+            let report = check(folder, Depth::Payloads, |_, _| {})?;
+            if let Some(finding) = report.errors().next() {
+                bail!("{finding}");
+            }
+            Ok(frames + report.logs.iter().map(|log| log.frames).sum::<u64>())
+        })
+    });
+    let text = format!(
+        "--deep: {} frames, every entry hashed in {}: clean",
+        human::count(frames?),
+        human::duration(time)
+    );
+    screen.line("fsck", &text)
 }
 
 /// Reads every entry of every log, and compares roots; says how many entries there are.

@@ -68,7 +68,7 @@ fn whatever_is_written_is_clean() {
                 }
             }
             let report = assert_clean(&path);
-            assert_eq!(report.logs[0].changes.is_some(), true);
+            assert!(report.logs[0].changes.is_some());
         }
     }
 }
