@@ -1,4 +1,64 @@
 //! Annals: the storage and sync engine for local-first software.
+//!
+//! Every device ("client") of a workspace keeps one append-only, compressed, Merkle-linked log of its own changes in a
+//! single file, and replicas of the logs of the others. Payloads are opaque bytes.
+//!
+//! # Vocabulary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | workspace | the clients that share data; a folder on each device |
+//! | client | one writer: a device or an installation |
+//! | log | a client's sequence of entries; one *segment* file |
+//! | entry | one element of a log, with an index from 0: a *change*, or a control entry of the engine's |
+//! | stream | what an entry is about: a document, a collection; declared once by name |
+//! | frontier | how far each log goes: a version vector with Merkle roots |
+//! | bundle | entries and their frontier as one stream of bytes |
+//!
+//! # Where to start
+//!
+//! - [`Workspace`]: create, open, append, commit, export, import;
+//! - [`LogView`]: read one log, roots and proofs; [`Workspace::merged`] and its neighbours: all logs in one order;
+//! - [`check`]: what `annals-fsck` does.
+//!
+//! # Example: append, commit, read
+//!
+//! ```
+//! use annals::{Options, Workspace};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let workspace = Workspace::create(folder.path().join("w"), Options::default())?;
+//! workspace.append(b"first")?;
+//! workspace.append(b"second")?;
+//! workspace.commit()?;
+//! for entry in workspace.own_log().scan(..)? {
+//!     let entry = entry?;
+//!     println!("{}: {} bytes", entry.index(), entry.payload().len());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Example: history
+//!
+//! ```
+//! use annals::{Change, Frontier, Options, Timestamp, Workspace};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let workspace = Workspace::create(folder.path().join("w"), Options::default())?;
+//! for (day, text) in [("2026-01-01", "draft"), ("2026-02-01", "final")] {
+//!     workspace.append_change(Change::new(text.as_bytes()).at(Some(Timestamp::parse(day)?)))?;
+//! }
+//! let then = workspace.at(Timestamp::parse("2026-01-15")?)?;
+//! let known: Vec<_> = workspace.merged_between(&Frontier::empty(), Some(&then))?.collect::<Result<_, _>>()?;
+//! assert_eq!(known.len(), 1);
+//! assert_eq!(known[0].payload(), b"draft");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Threads, processes, blocking
+//!
+//! Handles can be cloned and used from any thread. One process writes a workspace at a time; any number read it
+//! beside. Everything blocks; there are no threads, timers or network in here.
 
 pub mod batch;
 pub mod bundle;
@@ -27,3 +87,8 @@ pub use workspace::{
     BackupError, Clock, ExportError, ExportReport, Frontier, ImportError, ImportReport, LogStats,
     LogView, Merged, OpenError, Options, Stream, StreamError, Ticket, Workspace,
 };
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -11,7 +11,14 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(headers.len() as u64, batch.end_index() - batch.first_index());
     let mut again = Vec::new();
     let header = batch.header();
-    Encoder::new(1).encode(header.log(), batch.first_index(), &headers, &payloads, header.root(), &mut again);
+    Encoder::new(1).encode(
+        header.log(),
+        batch.first_index(),
+        &headers,
+        &payloads,
+        header.root(),
+        &mut again,
+    );
     let same = Decoder::new().decode(&again).expect("what was encoded decodes");
     assert!(same.entries().eq(batch.entries()));
 });

@@ -10,8 +10,10 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let from: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
     let to: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
-    let from = Workspace::create_on(from, Path::new("a"), Options::default(), None).expect("created");
-    let to = Workspace::create_on(to, Path::new("b"), Options::default(), Some(from.id())).expect("created");
+    let from =
+        Workspace::create_on(from, Path::new("a"), Options::default(), None).expect("created");
+    let to = Workspace::create_on(to, Path::new("b"), Options::default(), Some(from.id()))
+        .expect("created");
     for round in 0..4_u8 {
         from.append(&[round; 100]).expect("appended");
         from.commit().expect("committed");

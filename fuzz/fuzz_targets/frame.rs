@@ -8,7 +8,12 @@ use annals::{
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let context = FrameContext { crc: SaltedCrc::new(&[7; 16]), align_log2: 3, generation: 0, carried_upto: 0 };
+    let context = FrameContext {
+        crc: SaltedCrc::new(&[7; 16]),
+        align_log2: 3,
+        generation: 0,
+        carried_upto: 0,
+    };
     if let Some(head) = data.first_chunk::<FRAME_HEADER_LEN>()
         && let Ok(header) = FrameHeader::decode(head, 16384, &context)
     {

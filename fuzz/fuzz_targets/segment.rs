@@ -12,7 +12,8 @@ fn sound() -> (MemoryDisk, std::path::PathBuf) {
     let disk = MemoryDisk::default();
     let folder = Path::new("w");
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let workspace = Workspace::create_on(shared, folder, Options::default(), None).expect("created");
+    let workspace =
+        Workspace::create_on(shared, folder, Options::default(), None).expect("created");
     for round in 0..6_u8 {
         workspace.append(&[round; 40]).expect("appended");
         if round % 2 == 0 {
@@ -21,7 +22,11 @@ fn sound() -> (MemoryDisk, std::path::PathBuf) {
     }
     workspace.stream("s").expect("declared").append(b"x").expect("appended");
     workspace.close().expect("closed");
-    let segment = disk.paths().into_iter().find(|path| path.extension().is_some_and(|end| end == "seg")).expect("a segment");
+    let segment = disk
+        .paths()
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|end| end == "seg"))
+        .expect("a segment");
     (disk, segment)
 }
 
@@ -47,7 +52,9 @@ fuzz_target!(|data: &[u8]| {
     }
     disk.put(&path, &segment);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    if let Ok(workspace) = Workspace::open_read_only_on(Arc::clone(&shared), Path::new("w"), Options::default()) {
+    if let Ok(workspace) =
+        Workspace::open_read_only_on(Arc::clone(&shared), Path::new("w"), Options::default())
+    {
         let log = workspace.own_log();
         for scan in [log.scan(..), log.scan_backward(..)].into_iter().flatten() {
             assert!(scan.count() < 10_000);

@@ -59,7 +59,11 @@ impl Disk for MemoryDisk {
     }
 
     fn lock(&self, path: &Path, kind: LockKind) -> io::Result<Option<Arc<dyn DiskFile>>> {
-        let access = if kind == LockKind::Exclusive && self.content(path).is_none() { Access::CreateNew } else { Access::Write };
+        let access = if kind == LockKind::Exclusive && self.content(path).is_none() {
+            Access::CreateNew
+        } else {
+            Access::Write
+        };
         self.open(path, access).map(Some)
     }
 
@@ -117,7 +121,8 @@ impl Disk for MemoryDisk {
 impl DiskFile for MemoryFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let content = self.0.lock().unwrap();
-        let rest = usize::try_from(offset).ok().and_then(|offset| content.get(offset..)).unwrap_or(&[]);
+        let rest =
+            usize::try_from(offset).ok().and_then(|offset| content.get(offset..)).unwrap_or(&[]);
         let len = rest.len().min(bytes.len());
         bytes[..len].copy_from_slice(&rest[..len]);
         Ok(len)
@@ -139,7 +144,10 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.lock().unwrap().resize(usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?, 0);
+        self.0
+            .lock()
+            .unwrap()
+            .resize(usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?, 0);
         Ok(())
     }
 

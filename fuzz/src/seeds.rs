@@ -20,7 +20,8 @@ fn main() {
 
     let disk = MemoryDisk::default();
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    let workspace = Workspace::create_on(shared, Path::new("w"), Options::default(), None).expect("created");
+    let workspace =
+        Workspace::create_on(shared, Path::new("w"), Options::default(), None).expect("created");
     for text in ["a", "b", "c"] {
         workspace.append(text.as_bytes()).expect("appended");
     }
@@ -29,10 +30,16 @@ fn main() {
     let log = workspace.own_log();
     let mut bundle = Vec::new();
     workspace.export(&Frontier::empty(), &mut bundle).expect("exported");
-    let inclusion = serde_json::to_vec(&log.prove_inclusion(2, None).expect("a proof")).expect("JSON");
-    let consistency = serde_json::to_vec(&log.prove_consistency(2, None).expect("a proof")).expect("JSON");
+    let inclusion =
+        serde_json::to_vec(&log.prove_inclusion(2, None).expect("a proof")).expect("JSON");
+    let consistency =
+        serde_json::to_vec(&log.prove_consistency(2, None).expect("a proof")).expect("JSON");
     workspace.close().expect("closed");
-    let path = disk.paths().into_iter().find(|path| path.extension().is_some_and(|end| end == "seg")).expect("a segment");
+    let path = disk
+        .paths()
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|end| end == "seg"))
+        .expect("a segment");
     let segment = disk.content(&path).expect("it is there");
 
     put("frame", "frame", &segment[16384..]);
@@ -54,7 +61,11 @@ fn main() {
             .zip(lens)
             .map(|(lamport, payload_len)| EntryHeader {
                 lamport,
-                timestamp: (step > 0).then(|| Timestamp::from_micros(1_700_000_000_000_000 + (lamport * lamport * 1000).cast_signed())),
+                timestamp: (step > 0).then(|| {
+                    Timestamp::from_micros(
+                        1_700_000_000_000_000 + (lamport * lamport * 1000).cast_signed(),
+                    )
+                }),
                 payload_len,
                 stream: StreamId(u32::try_from(lamport % 3).expect("small") * step),
                 kind: Kind::CHANGE,
@@ -64,7 +75,14 @@ fn main() {
         let total: u32 = headers.iter().map(|header| header.payload_len).sum();
         let mut batch = Vec::new();
         let log = LogId::from_bytes([1; 16]);
-        Encoder::new(1).encode(log, 0, &headers, &vec![b'z'; total as usize], Hash::ZERO, &mut batch);
+        Encoder::new(1).encode(
+            log,
+            0,
+            &headers,
+            &vec![b'z'; total as usize],
+            Hash::ZERO,
+            &mut batch,
+        );
         put("batch", name, &batch);
     }
 }

@@ -51,6 +51,7 @@ pub(crate) use self::{
     read::{Log, Place, Step},
     recover::judge,
     replay::{Replay, decode_for},
+    scan::is_change,
     segment::{Segment, checkpoint_context, slot_offset},
 };
 

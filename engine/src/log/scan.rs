@@ -124,6 +124,11 @@ impl Scan {
         })
     }
 
+    /// The application's changes alone, without the control entries between them.
+    pub fn changes(self) -> impl Iterator<Item = Result<Entry, ReadError>> {
+        self.filter(is_change)
+    }
+
     /// Makes the scan end without reading on.
     fn stop(&mut self) {
         self.failed = true;
@@ -304,6 +309,11 @@ impl Iterator for Scan {
             return Some(item);
         }
     }
+}
+
+/// Errors pass: who leaves out control entries wants to know of damage all the same.
+pub(crate) fn is_change(item: &Result<Entry, ReadError>) -> bool {
+    item.as_ref().map_or(true, |entry| !entry.kind().is_control())
 }
 
 /// What is left of `rest` behind a frame that cannot be read.

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, ops::Range, sync::Arc};
 use super::{Frontier, FrontierRow, Workspace};
 use crate::{
     bytes::{ClientId, LogId, Timestamp},
-    log::{Direction, Entry, Log, ReadError, Scan},
+    log::{Direction, Entry, Log, ReadError, Scan, is_change},
 };
 
 /// Read-ahead of each of the logs that are merged.
@@ -56,6 +56,11 @@ impl Merged {
             Self { heap: BinaryHeap::with_capacity(scans.len()), scans, errors: Vec::new() };
         (0..merged.scans.len()).for_each(|scan| merged.advance(scan));
         merged
+    }
+
+    /// The application's changes alone, without the control entries between them.
+    pub fn changes(self) -> impl Iterator<Item = Result<Entry, ReadError>> {
+        self.filter(is_change)
     }
 
     fn advance(&mut self, scan: usize) {

@@ -1,9 +1,9 @@
 //! Streams by name: one document out of many.
 
-use super::{Merged, Ticket, Workspace};
+use super::{Ticket, Workspace};
 use crate::{
     bytes::StreamId,
-    log::{AppendError, Change, DeclareError, ReadError},
+    log::{AppendError, Change, DeclareError, Entry, ReadError},
 };
 
 /// Why a stream was not declared.
@@ -80,12 +80,14 @@ impl Stream {
         self.workspace.append_change(Change::new(payload).in_stream(self.id))
     }
 
-    /// The entries of the streams of this name in all logs, in canonical order.
+    /// The changes of the streams of this name in all logs, in canonical order: one document out of many.
     ///
     /// # Errors
     ///
     /// See [`ReadError`].
-    pub fn scan(&self) -> Result<Merged, ReadError> {
-        self.workspace.merged_stream(&self.name)
+    pub fn scan(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Entry, ReadError>> + use<>, ReadError> {
+        Ok(self.workspace.merged_stream(&self.name)?.changes())
     }
 }
