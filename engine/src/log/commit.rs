@@ -520,10 +520,10 @@ impl Lease<'_> {
     /// Runs without the lock. Returns what is durable afterwards, if that changed.
     fn run(&mut self, staged: &Staged, job: Job) -> Result<Option<Progress>, WriteFailure> {
         let appender = self.appender.as_mut().expect("the leader has it");
-        if appender.is_starting() {
-            (self.core.hooks.starting)();
-        }
         if !staged.is_empty() {
+            if appender.is_starting() {
+                (self.core.hooks.starting)();
+            }
             appender.write(staged)?;
         }
         (self.core.hooks.written)(appender);
