@@ -3,6 +3,7 @@
 mod concurrency;
 mod durability;
 mod golden;
+mod hazards;
 mod programs;
 mod reading;
 mod reference;

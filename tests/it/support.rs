@@ -76,15 +76,24 @@ struct Fault {
     /// So many still succeed.
     spare: u64,
     kind: io::ErrorKind,
+    /// Only one fails.
+    once: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
+    hook: Option<Arc<dyn Fn(&Path) + Send + Sync>>,
     counts: HashMap<(Op, Class), u64>,
     fault: Option<Fault>,
     /// How often randomness was drawn; `None`: the operating system's.
     drawn: Option<u64>,
     clock: i64,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("counts", &self.counts).finish_non_exhaustive()
+    }
 }
 
 /// The operating system's files, watched.
@@ -133,7 +142,17 @@ impl TestDisk {
     /// After `spare` more of them, every `op` on a segment fails with `kind`. A write on a disk that
     /// becomes full stores half of its bytes first.
     pub(crate) fn fail(&self, op: Op, spare: u64, kind: io::ErrorKind) {
-        self.state().fault = Some(Fault { op, spare, kind });
+        self.state().fault = Some(Fault { op, spare, kind, once: false });
+    }
+
+    /// The next `op` on a segment fails with `kind`; those behind it succeed.
+    pub(crate) fn fail_once(&self, op: Op, kind: io::ErrorKind) {
+        self.state().fault = Some(Fault { op, spare: 0, kind, once: true });
+    }
+
+    /// Calls `hook` with the path of each file before it is opened.
+    pub(crate) fn before_open(&self, hook: impl Fn(&Path) + Send + Sync + 'static) {
+        self.state().hook = Some(Arc::new(hook));
     }
 
     pub(crate) fn heal(&self) {
@@ -151,7 +170,13 @@ impl TestDisk {
                 fault.spare = spare;
                 None
             }
-            None => Some(fault.kind),
+            None => {
+                let Fault { kind, once, .. } = *fault;
+                if once {
+                    state.fault = None;
+                }
+                Some(kind)
+            }
         }
     }
 
@@ -164,6 +189,10 @@ impl Disk for TestDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         if access == Access::CreateNew {
             self.check(Op::Name, path)?;
+        }
+        let hook = self.state().hook.clone();
+        if let Some(hook) = hook {
+            hook(path);
         }
         let file = OsDisk.open(path, access)?;
         Ok(Arc::new(TestFile { file, class: Class::of(path), disk: self.clone() }))

@@ -115,6 +115,8 @@ pub(crate) struct Appender {
     sequence: u64,
     checkpoint_offset: u64,
     slot_unsynced: bool,
+    /// A sync has failed: nothing is ever synced or acknowledged again.
+    sync_failed: bool,
     opening: u32,
     incarnation: u64,
     index: Arc<Index>,
@@ -157,6 +159,7 @@ impl Appender {
             sequence: start.sequence,
             checkpoint_offset: start.checkpoint_offset,
             slot_unsynced: false,
+            sync_failed: false,
             opening: start.opening,
             incarnation: start.incarnation,
             index: start.index,
@@ -223,7 +226,7 @@ impl Appender {
             let positions =
                 staged.batch_from(start, self.batch_len, BATCH_ENTRY_COUNT_MAX as usize);
             start = positions.end;
-            self.encode(staged, positions);
+            self.encode(staged, positions).expect("what this process stages continues its own log");
             if self.out.len() >= WRITE_LEN_MAX {
                 self.file.write_all_at(&self.out, offset).context(&self.path, "write")?;
                 offset = self.state.end_offset;
@@ -234,7 +237,7 @@ impl Appender {
     }
 
     /// Appends one frame to `out` and moves the state behind it.
-    fn encode(&mut self, staged: &Staged, positions: Range<usize>) {
+    fn encode(&mut self, staged: &Staged, positions: Range<usize>) -> Result<(), ReplayError> {
         let continues = staged.splits_group(positions.end);
         if continues && self.boundary.is_none() {
             self.boundary = Some(self.state.clone());
@@ -253,15 +256,14 @@ impl Appender {
         );
 
         let mut effect = self.spare_effects.pop().unwrap_or_default();
-        self.hasher
-            .append(&mut self.state, staged.entries(positions), &mut effect)
-            .expect("what this process stages continues its own log");
+        self.hasher.append(&mut self.state, staged.entries(positions), &mut effect)?;
         let root = self.state.peaks.root(self.hasher.keys());
         set_root(&mut self.out[start + FRAME_HEADER_LEN..], &root);
         if continues {
             set_continues(&mut self.out[start + FRAME_HEADER_LEN..]);
         }
         self.close_frame(start, first_index, continues, effect, root);
+        Ok(())
     }
 
     fn close_frame(
@@ -330,7 +332,7 @@ impl Appender {
                 .expect("a batch is smaller than memory");
             batch.entries().skip(known).for_each(|(header, payload)| rest.push(header, payload));
             let all = 0..rest.len();
-            self.encode(&rest, all);
+            self.encode(&rest, all)?;
         }
         let (expected, found) = (batch.header().root(), self.state.peaks.root(self.hasher.keys()));
         if found != expected {
@@ -375,16 +377,15 @@ impl Appender {
         self.state = mark;
         self.boundary = None;
         self.frames_unsynced = 0;
+        self.written.clear();
         if self.index.position().end_offset > self.state.end_offset {
             let _feeding = self.feed.lock();
             self.index.truncate_tail();
         }
         // The freed range is written again, so its cut must be durable first.
         let end = self.state.end_offset;
-        self.file
-            .set_len(end)
-            .and_then(|()| self.file.sync())
-            .context(&self.path, "undo a write")?;
+        self.file.set_len(end).context(&self.path, "undo a write")?;
+        self.sync_file()?;
         if self.durable < end {
             // The sync has covered frames before the mark as well, perhaps several.
             self.durable = end;
@@ -414,7 +415,10 @@ impl Appender {
             let several = self.frames_unsynced > 1;
             self.sync_file()?;
             self.durable = end;
-            self.frames_unsynced = 0;
+            if self.boundary.is_none() {
+                // Else the frames of the group that goes on are covered by the next sync as well.
+                self.frames_unsynced = 0;
+            }
             if several {
                 self.write_checkpoint(false)?;
                 self.sync_file()?;
@@ -452,7 +456,14 @@ impl Appender {
     }
 
     fn sync_file(&mut self) -> Result<(), IoError> {
+        // A second sync may succeed although the first one has lost what it was to write.
+        if self.sync_failed {
+            let source = std::io::Error::other("a sync failed before");
+            return Err(IoError::new(&self.path, "sync", source));
+        }
+        self.sync_failed = true;
         self.file.sync().context(&self.path, "sync")?;
+        self.sync_failed = false;
         self.slot_unsynced = false;
         Ok(())
     }

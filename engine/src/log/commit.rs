@@ -360,8 +360,21 @@ impl Core {
 
     /// As [`Core::checkpoint`]; nothing can be appended afterwards.
     pub(crate) fn close(&self) -> Result<(), AppendError> {
-        let result = self.exclusively(Job::Close);
         let mut state = self.state.lock();
+        let result = loop {
+            if let Some(failure) = &state.failure {
+                break Err(failure.error());
+            }
+            if state.exclusive.is_some() || state.appender.is_none() {
+                self.changed.wait(&mut state);
+            } else {
+                // Who appends meanwhile waits, and is refused: nothing is taken that would not be stored.
+                state.exclusive = Some(state.staged.end_index());
+                let result = self.lead(&mut state, Job::Close);
+                state.exclusive = None;
+                break result;
+            }
+        };
         if !matches!(state.failure, Some(Failure::Poisoned(_))) {
             state.failure = Some(Failure::Closed);
         }

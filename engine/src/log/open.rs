@@ -100,8 +100,10 @@ impl OpenLog {
         let (visible_len, evidence) = match how {
             OpenAs::Writer | OpenAs::Reader => (file_len, index.evidence()),
             OpenAs::Follower { durable_len } => {
-                let durable_len = durable_len.or(checkpoint).unwrap_or(super::HEAD_LEN);
-                (file_len.min(durable_len), index.evidence().max(durable_len))
+                // The writer has gone on since it was asked: the checkpoint may be newer than what it had
+                // published, and the index may cover more than either.
+                let durable_len = durable_len.max(checkpoint).unwrap_or(super::HEAD_LEN);
+                (file_len.min(durable_len), durable_len)
             }
         };
         let recovery = recover(&segment, evidence, visible_len).map_err(|error| match error {

@@ -172,6 +172,7 @@ impl Workspace {
             });
         }
         let rows = reader.rows().to_vec();
+        let _importing = self.inner.importing.lock();
         for row in &rows {
             self.inner.check_row(row)?;
         }
@@ -292,10 +293,10 @@ impl Inner {
         let is_new = known.is_none();
         let log = match known {
             Some(log) if log.core.get().is_some() => log,
-            Some(_) => self.open_for_writing(bundled.log)?,
+            Some(log) => self.open_for_writing(bundled.log, Some(log))?,
             None => {
                 self.create_replica(bundled)?;
-                self.open_for_writing(bundled.log)?
+                self.open_for_writing(bundled.log, None)?
             }
         };
         // What is staged is written first, so that the mark is at the end of it.
@@ -342,10 +343,15 @@ impl Inner {
         Ok(())
     }
 
-    fn open_for_writing(&self, log: LogId) -> Result<Arc<Log>, ImportError> {
+    /// Opens a log for writing: `known` itself, which others hold already, if there is one.
+    fn open_for_writing(
+        &self,
+        log: LogId,
+        known: Option<Arc<Log>>,
+    ) -> Result<Arc<Log>, ImportError> {
         let unusable =
             |reason: String| ImportError::Unusable { path: segment_path(&self.path, log), reason };
-        let opened: OpenLog = open::open_log(
+        let mut opened: OpenLog = open::open_log(
             &self.disk,
             &self.path,
             &self.metadata,
@@ -356,6 +362,9 @@ impl Inner {
         .map_err(|error| unusable(error.to_string()))?;
         if let Some(damage) = opened.blocking_damage() {
             return Err(damage.into());
+        }
+        if let Some(known) = known {
+            opened.log = known;
         }
         Ok(opened.into_writer(&self.options.writer(), None)?)
     }
@@ -385,20 +394,25 @@ impl Inner {
         Ok(report)
     }
 
-    /// Takes back what was imported of a bundle that turned out to be unsound.
+    /// Takes back what was imported of a bundle that turned out to be unsound: of each log, even if another one
+    /// fails.
     fn discard(&self, staged: Vec<StagedLog>) -> Result<(), ImportError> {
-        for StagedLog { log, mark, is_new } in staged {
-            if let Some(core) = log.core.get() {
-                core.with_appender(|appender| {
-                    appender.roll_back(mark.clone()).map_err(ImportError::Io)
-                })?;
-            }
-            self.cache.forget_from(log.id(), mark.entry_count());
-            if is_new {
-                self.logs.write().remove(&log.id());
-                self.disk.remove(&log.path).context(&log.path, "remove")?;
-                let _ = crate::index::remove_all(&*self.disk, &index_folder(&self.path, log.id()));
-            }
+        staged.iter().map(|staged| self.discard_log(staged)).fold(Ok(()), Result::and)
+    }
+
+    fn discard_log(&self, staged: &StagedLog) -> Result<(), ImportError> {
+        let StagedLog { log, mark, is_new } = staged;
+        if let Some(core) = log.core.get() {
+            core.with_appender(|appender| {
+                appender.roll_back(mark.clone()).map_err(ImportError::Io)
+            })?;
+        }
+        self.cache.forget_from(log.id(), mark.entry_count());
+        log.forget_streams();
+        if *is_new {
+            self.logs.write().remove(&log.id());
+            self.disk.remove(&log.path).context(&log.path, "remove")?;
+            let _ = crate::index::remove_all(&*self.disk, &index_folder(&self.path, log.id()));
         }
         Ok(())
     }

@@ -154,9 +154,13 @@ impl Workspace {
     ///
     /// See [`ReadError`]. Of a damaged log only what comes before the damage is in it.
     pub fn frontier(&self) -> Result<Frontier, ReadError> {
-        self.frontier_of(|log| match &log.view.read().damage {
-            Some(_) => Ok(log.view.read().state.entry_count()),
-            None => Ok(log.entry_count()),
+        self.frontier_of(|log| {
+            // Not asked for under the guard: a lock that is taken twice waits for a writer between.
+            let before_damage = {
+                let view = log.view.read();
+                view.damage.is_some().then(|| view.state.entry_count())
+            };
+            Ok(before_damage.unwrap_or_else(|| log.entry_count()))
         })
     }
 

@@ -101,6 +101,8 @@ struct Inner {
     foreign_lamport: AtomicU64,
     /// Held while a *seen* entry is written.
     seeing: Mutex<()>,
+    /// Held while a bundle is imported: what one import takes back, no other may have built upon.
+    importing: Mutex<()>,
     /// The writer's lock, held as long as the workspace is open.
     lock: Option<Arc<dyn DiskFile>>,
 }

@@ -279,6 +279,7 @@ impl Workspace {
             recovered,
             foreign_lamport: AtomicU64::new(foreign_lamport),
             seeing: Mutex::new(()),
+            importing: Mutex::new(()),
             lock,
         };
         Ok(Self { inner: Arc::new(inner) })
