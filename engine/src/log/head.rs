@@ -19,6 +19,9 @@ pub(crate) const SLOTS_OFFSET: u64 = 2 * UNIT_LEN as u64;
 const MAGIC: [u8; 8] = [0x89, b'A', b'N', b'L', b'S', 0x0D, 0x0A, 0x1A];
 const _: () = assert!(UNIT_LEN == CRC_OFFSET + 4);
 
+/// The program that writes segments and bundles.
+pub(crate) const WRITER: &str = concat!("annals ", env!("CARGO_PKG_VERSION"));
+
 const VERSION_MAJOR: u16 = 1;
 const VERSION_MINOR: u16 = 0;
 const HASH_SUITE: u8 = 1;
@@ -142,6 +145,30 @@ pub enum UnitState {
 }
 
 impl SegmentHeader {
+    /// The header of a new log's first generation, without a predecessor and a time of creation.
+    pub(crate) fn new(
+        workspace: WorkspaceId,
+        client: ClientId,
+        log: LogId,
+        salt: [u8; 16],
+    ) -> Self {
+        Self {
+            align_log2: FRAME_ALIGN_LOG2_MIN,
+            preallocated: false,
+            compatible_features: 0,
+            generation: 0,
+            carried_upto: 0,
+            workspace,
+            client,
+            log,
+            salt,
+            created: None,
+            predecessor: None,
+            writer: WRITER.to_owned(),
+            salt_record: Vec::new(),
+        }
+    }
+
     /// What all frames of the file have in common.
     pub fn frames(&self) -> FrameContext {
         FrameContext {

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use super::{Frontier, Workspace, writer_name};
+use super::{Frontier, Workspace};
 use crate::{
     batch::{Decoder, Encoder, set_continues},
     bundle::{BundleRow, BundleWriter, BundledLog},
     bytes::{Hash, LogId},
     frame::FrameKind,
-    log::{AppendError, Log, Place, READ_AHEAD_LONG, ReadError, Step},
+    log::{AppendError, Log, Place, READ_AHEAD_LONG, ReadError, Step, WRITER},
 };
 
 /// Why a bundle was not written.
@@ -100,7 +100,7 @@ impl Workspace {
         }
         let mut bundle = [0; 16];
         self.inner.disk.fill_random(&mut bundle)?;
-        let mut writer = BundleWriter::new(out, self.id(), bundle, &writer_name())?;
+        let mut writer = BundleWriter::new(out, self.id(), bundle, WRITER)?;
         writer.frontier(&rows)?;
         let mut report = ExportReport::default();
         for row in rows.iter().filter(|row| row.from < row.row.size) {

@@ -6,14 +6,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Inner, Workspace, index_folder, open, segment_path, writer_name};
+use super::{Inner, Workspace, index_folder, open, segment_path};
 use crate::{
     batch::{BatchError, Decoder},
     bundle::{BundleError, BundleReader, BundleRow, BundledLog, Record},
     bytes::{ClientId, Hash, LogId, WorkspaceId},
     entry::FrontierRow,
     error::{Corruption, IoContext as _, IoError},
-    frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN},
     log::{
         AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, ReadError,
         ReplayError, Segment, SegmentHeader,
@@ -315,23 +314,11 @@ impl Inner {
         let mut salt = [0; 16];
         self.disk.fill_random(&mut salt).context(&path, "draw random numbers for")?;
         let header = SegmentHeader {
-            align_log2: if self.options.aligned_frames {
-                FRAME_ALIGN_LOG2_MAX
-            } else {
-                FRAME_ALIGN_LOG2_MIN
-            },
-            preallocated: false,
-            compatible_features: 0,
-            generation: 0,
-            carried_upto: 0,
-            workspace: self.metadata.workspace,
-            client: bundled.client,
-            log: bundled.log,
-            salt,
+            align_log2: self.options.align_log2(),
             created: bundled.created,
             predecessor: bundled.predecessor,
-            writer: writer_name(),
             salt_record: bundled.salt_record.clone(),
+            ..SegmentHeader::new(self.metadata.workspace, bundled.client, bundled.log, salt)
         };
         if !header.fits() {
             return Err(ImportError::Malformed {

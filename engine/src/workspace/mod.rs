@@ -52,7 +52,7 @@ pub use self::{
 };
 pub(crate) use self::{
     metadata::Metadata,
-    open::{index_folder, segment_path, writer_name},
+    open::{index_folder, segment_path},
 };
 
 /// A workspace that is open: the own log of this client, and replicas of the others'.

@@ -12,7 +12,6 @@ use super::{Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
-    frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN},
     io::{Disk, OsDisk},
     log::{
         BatchCache, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment,
@@ -171,24 +170,12 @@ impl Workspace {
         };
         let client = ClientId::from_random(random(&*disk, path)?);
         let log = LogId::from_random(random(&*disk, path)?);
+        let salt = random(&*disk, path)?;
         let header = SegmentHeader {
-            align_log2: if options.aligned_frames {
-                FRAME_ALIGN_LOG2_MAX
-            } else {
-                FRAME_ALIGN_LOG2_MIN
-            },
-            preallocated: false,
-            compatible_features: 0,
-            generation: 0,
-            carried_upto: 0,
-            workspace,
-            client,
-            log,
-            salt: random(&*disk, path)?,
+            align_log2: options.align_log2(),
             created: Some(created),
-            predecessor: None,
-            writer: writer_name(),
             salt_record: SaltTree::from_seed(random(&*disk, path)?).encode(),
+            ..SegmentHeader::new(workspace, client, log, salt)
         };
         Segment::create(&*disk, &segment_path(path, log), &header)?;
         Metadata::new(workspace, client, log, created).store(&*disk, path)?;
@@ -341,11 +328,6 @@ pub(crate) fn segment_path(folder: &Path, log: LogId) -> PathBuf {
 
 pub(crate) fn index_folder(folder: &Path, log: LogId) -> PathBuf {
     folder.join("cache").join(log.to_string())
-}
-
-/// The program that writes segments.
-pub(crate) fn writer_name() -> String {
-    concat!("annals ", env!("CARGO_PKG_VERSION")).to_owned()
 }
 
 fn random<const N: usize>(disk: &dyn Disk, path: &Path) -> Result<[u8; N], IoError> {

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     Timestamp,
+    frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN},
     log::{Durability, WriterOptions},
 };
 
@@ -47,7 +48,7 @@ pub struct Options {
     cache_len: usize,
     staged_len: usize,
     pub(crate) clock: Clock,
-    pub(crate) aligned_frames: bool,
+    align_log2: u8,
 }
 
 impl Default for Options {
@@ -59,7 +60,7 @@ impl Default for Options {
             cache_len: 16 << 20,
             staged_len: 1 << 20,
             clock: Clock::System,
-            aligned_frames: false,
+            align_log2: FRAME_ALIGN_LOG2_MIN,
         }
     }
 }
@@ -106,8 +107,12 @@ impl Options {
     /// Starts every frame of new logs at a multiple of 4096 bytes, for devices that may destroy
     /// neighbouring bytes of a sector when power fails. Costs about 2 KiB per commit.
     pub fn aligned_frames(mut self) -> Self {
-        self.aligned_frames = true;
+        self.align_log2 = FRAME_ALIGN_LOG2_MAX;
         self
+    }
+
+    pub(crate) fn align_log2(&self) -> u8 {
+        self.align_log2
     }
 
     pub(crate) fn cache_budget(&self) -> usize {
