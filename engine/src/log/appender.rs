@@ -189,6 +189,11 @@ impl Appender {
         std::mem::take(&mut self.starting)
     }
 
+    /// Whether what follows `mark` has become durable.
+    pub(crate) fn is_durable_behind(&self, mark: &LogState) -> bool {
+        self.durable > mark.end_offset
+    }
+
     /// Whether the last frame's atomic group goes on.
     pub(crate) fn in_group(&self) -> bool {
         self.boundary.is_some()

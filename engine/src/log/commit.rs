@@ -350,31 +350,18 @@ impl Core {
 
     /// Hands everything staged to the operating system, so that it can be read from the file.
     pub(crate) fn flush(&self) -> Result<(), AppendError> {
-        self.exclusively(Job::Write)
+        self.exclusively(&mut self.state.lock(), Job::Write)
     }
 
     /// Makes everything durable and records it in a synced checkpoint.
     pub(crate) fn checkpoint(&self) -> Result<(), AppendError> {
-        self.exclusively(Job::Checkpoint)
+        self.exclusively(&mut self.state.lock(), Job::Checkpoint)
     }
 
     /// As [`Core::checkpoint`]; nothing can be appended afterwards.
     pub(crate) fn close(&self) -> Result<(), AppendError> {
         let mut state = self.state.lock();
-        let result = loop {
-            if let Some(failure) = &state.failure {
-                break Err(failure.error());
-            }
-            if state.exclusive.is_some() || state.appender.is_none() {
-                self.changed.wait(&mut state);
-            } else {
-                // Who appends meanwhile waits, and is refused: nothing is taken that would not be stored.
-                state.exclusive = Some(state.staged.end_index());
-                let result = self.lead(&mut state, Job::Close);
-                state.exclusive = None;
-                break result;
-            }
-        };
+        let result = self.exclusively(&mut state, Job::Close);
         if !matches!(state.failure, Some(Failure::Poisoned(_))) {
             state.failure = Some(Failure::Closed);
         }
@@ -382,18 +369,21 @@ impl Core {
         result
     }
 
-    fn exclusively(&self, job: Job) -> Result<(), AppendError> {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(failure) = &state.failure {
-                return Err(failure.error());
-            }
-            if state.exclusive.is_some() || state.appender.is_none() {
-                self.changed.wait(&mut state);
-            } else {
-                return self.lead(&mut state, job);
-            }
+    fn exclusively(&self, state: &mut MutexGuard<'_, State>, job: Job) -> Result<(), AppendError> {
+        while state.failure.is_none() && (state.exclusive.is_some() || state.appender.is_none()) {
+            self.changed.wait(state);
         }
+        if let Some(failure) = &state.failure {
+            return Err(failure.error());
+        }
+        if job != Job::Close {
+            return self.lead(state, job);
+        }
+        // Who appends meanwhile waits, and is refused: nothing is taken that would not be stored.
+        state.exclusive = Some(state.staged.end_index());
+        let result = self.lead(state, job);
+        state.exclusive = None;
+        result
     }
 
     /// Goes on after the disk was full.

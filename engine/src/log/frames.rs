@@ -53,6 +53,11 @@ impl FrameReader {
         self.limit
     }
 
+    /// How much is read at once.
+    pub(crate) fn read_ahead(&self) -> usize {
+        self.read_ahead
+    }
+
     /// Changes how much is read at once.
     pub(crate) fn set_read_ahead(&mut self, read_ahead: usize) {
         self.read_ahead = read_ahead;

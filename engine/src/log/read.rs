@@ -134,6 +134,16 @@ impl Log {
         self.core.get().map_or(written, |core| core.end_index().max(written))
     }
 
+    /// Entries before the damage, or all if there is none.
+    pub(crate) fn readable_size(&self) -> u64 {
+        // Not counted under the guard: a lock that is taken twice waits for a writer between.
+        let before_damage = {
+            let view = self.view.read();
+            view.damage.is_some().then(|| view.state.entry_count())
+        };
+        before_damage.unwrap_or_else(|| self.entry_count())
+    }
+
     pub(crate) fn frame_reader(&self, limit: u64, read_ahead: usize) -> FrameReader {
         FrameReader::new(Arc::clone(&self.file), self.header.frames(), limit, read_ahead)
     }
@@ -349,9 +359,8 @@ impl Log {
         ask: impl Fn(&Index) -> Result<R, IndexError>,
     ) -> Result<R, ReadError> {
         let mut result = ask(&self.index);
-        if matches!(result, Err(IndexError::Gone { .. })) {
-            let _feeding = self.feed.lock();
-            self.index.reload().map_err(|error| self.index_error(error))?;
+        if let Err(error @ IndexError::Gone { .. }) = &result {
+            self.renew_index(error)?;
             result = ask(&self.index);
         }
         if matches!(result, Err(IndexError::Damaged { .. } | IndexError::Gone { .. })) {
@@ -361,6 +370,19 @@ impl Log {
             result = ask(&self.index);
         }
         result.map_err(|error| self.index_error(error))
+    }
+
+    /// After an error of the index: reads its files again where they have changed, drops them where they are
+    /// damaged. Says whether to ask again.
+    pub(crate) fn renew_index(&self, error: &IndexError) -> Result<bool, ReadError> {
+        let _feeding = self.feed.lock();
+        match error {
+            IndexError::Gone { .. } => self.index.reload(),
+            IndexError::Damaged { .. } => self.index.clear(self.keeps_index),
+            IndexError::Io { .. } => return Ok(false),
+        }
+        .map_err(|error| self.index_error(error))?;
+        Ok(true)
     }
 
     pub(crate) fn index_error(&self, error: IndexError) -> ReadError {

@@ -62,6 +62,8 @@ struct Walk {
     frames: Vec<FrameHeader>,
     /// Damage met while listing them.
     damage: VecDeque<ReadError>,
+    /// The spans were of index files that are no more: they have to be asked for again.
+    stale: bool,
 }
 
 impl Scan {
@@ -111,6 +113,7 @@ impl Scan {
             stretch,
             frames: Vec::new(),
             damage: VecDeque::new(),
+            stale: false,
         };
         Ok(Self {
             file_end: view.entry_count,
@@ -168,7 +171,15 @@ impl Scan {
                     }
                     Direction::Backward => self.rest.end = self.rest.start,
                 },
-                Err(error) => return Some(Err(error)),
+                Err(error) if !std::mem::take(&mut self.walk.stale) => return Some(Err(error)),
+                Err(_) => {
+                    let (log, read_ahead) = (Arc::clone(&self.log), self.walk.reader.read_ahead());
+                    let rest = self.rest.clone();
+                    match Self::new(log, rest, self.stream, self.direction, read_ahead) {
+                        Ok(again) => *self = again,
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
             }
         }
         None
@@ -385,6 +396,9 @@ impl Walk {
     fn next_stretch(&mut self, log: &Log) -> Result<Option<Stretch>, ReadError> {
         match self.spans.as_mut().and_then(Iterator::next) {
             Some(span) => {
+                if let Err(error) = &span {
+                    self.stale = log.renew_index(error)?;
+                }
                 let span = span.map_err(|error| log.index_error(error))?;
                 Ok(Some(Stretch { at: Place::of(&span), end_offset: span.end_offset }))
             }

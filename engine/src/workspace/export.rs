@@ -77,7 +77,13 @@ impl Workspace {
     /// ```
     pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
         let mut rows = Vec::new();
-        let frontier = self.frontier()?;
+        // Of a replica what an import has appended is not durable, nor decided upon, before it is through.
+        let own = self.inner.own.id();
+        let frontier = self.frontier_of(|log| {
+            let size = log.readable_size();
+            let core = log.core.get().filter(|_| log.id() != own);
+            Ok(core.map_or(size, |core| size.min(core.durable().entries)))
+        })?;
         if self.inner.lock.is_some() {
             // Nothing leaves the device before it is durable, and recorded as such.
             self.checkpoint()?;

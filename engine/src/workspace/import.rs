@@ -196,6 +196,8 @@ struct StagedLog {
     log: Arc<Log>,
     /// Where the log was before.
     mark: LogState,
+    /// How many entries it had when the import was through with it.
+    end: u64,
     /// The log is new here.
     is_new: bool,
 }
@@ -262,9 +264,14 @@ impl Inner {
                     Self::check_peaks(&log, &bundled)?;
                     let core = log.core.get().ok_or(AppendError::ReadOnly)?;
                     // The error that ends the batches is kept apart: what came before it may stay.
-                    let end = core
-                        .with_appender(|appender| import_batches(appender, reader, &log, &row))?;
-                    end?
+                    let (next, end) = core.with_appender(|appender| {
+                        let next = import_batches(appender, reader, &log, &row)?;
+                        Ok::<_, ImportError>((next, appender.state().entry_count()))
+                    })?;
+                    if let Some(staged) = staged.last_mut() {
+                        staged.end = end;
+                    }
+                    next?
                 }
             };
         }
@@ -301,7 +308,8 @@ impl Inner {
         // What is staged is written first, so that the mark is at the end of it.
         log.core.get().ok_or(AppendError::ReadOnly)?.flush()?;
         let mark = log.view.read().state.clone();
-        staged.push(StagedLog { log: Arc::clone(&log), mark, is_new });
+        let end = mark.entry_count();
+        staged.push(StagedLog { log: Arc::clone(&log), mark, end, is_new });
         self.logs.write().insert(log.id(), Arc::clone(&log));
         Ok(log)
     }
@@ -388,11 +396,19 @@ impl Inner {
     }
 
     fn discard_log(&self, staged: &StagedLog) -> Result<(), ImportError> {
-        let StagedLog { log, mark, is_new } = staged;
+        let StagedLog { log, mark, end, is_new } = staged;
         if let Some(core) = log.core.get() {
-            core.with_appender(|appender| {
-                appender.roll_back(mark.clone()).map_err(ImportError::Io)
+            let taken_back = core.with_appender(|appender| {
+                // Somebody has appended since, or made it durable: what others build upon stays.
+                let is_last = appender.state().entry_count() == *end;
+                if !is_last || appender.is_durable_behind(mark) {
+                    return Ok(false);
+                }
+                appender.roll_back(mark.clone()).map_err(ImportError::Io).map(|()| true)
             })?;
+            if !taken_back {
+                return Ok(());
+            }
         }
         self.cache.forget_from(log.id(), mark.entry_count());
         log.forget_streams();

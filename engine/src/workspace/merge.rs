@@ -154,14 +154,7 @@ impl Workspace {
     ///
     /// See [`ReadError`]. Of a damaged log only what comes before the damage is in it.
     pub fn frontier(&self) -> Result<Frontier, ReadError> {
-        self.frontier_of(|log| {
-            // Not asked for under the guard: a lock that is taken twice waits for a writer between.
-            let before_damage = {
-                let view = log.view.read();
-                view.damage.is_some().then(|| view.state.entry_count())
-            };
-            Ok(before_damage.unwrap_or_else(|| log.entry_count()))
-        })
+        self.frontier_of(|log| Ok(log.readable_size()))
     }
 
     /// How far each log went at `time`: to before its first entry that is later.
@@ -176,7 +169,7 @@ impl Workspace {
         self.frontier_of(|log| log.size_at(time))
     }
 
-    fn frontier_of(
+    pub(super) fn frontier_of(
         &self,
         size: impl Fn(&Log) -> Result<u64, ReadError>,
     ) -> Result<Frontier, ReadError> {
