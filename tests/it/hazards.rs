@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use annals::{Clock, Direction, Frontier, ImportError, Options, Workspace};
+use annals::{AppendError, Clock, Direction, Frontier, ImportError, Options, Workspace};
 
 use crate::support::{Op, Random, TestDisk, changes_of, copy_folder, put, within};
 
@@ -339,4 +339,23 @@ impl<F: Fn()> std::io::Read for Tap<'_, F> {
         }
         Ok(len)
     }
+}
+
+#[test]
+fn a_stream_that_became_void_is_not_another_one() {
+    let disk = TestDisk::new();
+    let folder = tempfile::tempdir().unwrap();
+    let workspace =
+        Workspace::create_on(disk.arc(), &folder.path().join("w"), options(), None).unwrap();
+    let lost = workspace.stream("lost").unwrap();
+    disk.fail(Op::Write, 0, ErrorKind::StorageFull);
+    assert!(workspace.commit().is_err());
+    disk.heal();
+    workspace.resume().unwrap();
+    let other = workspace.stream("other").unwrap();
+    assert!(matches!(lost.append(b"for lost"), Err(AppendError::Void)));
+    workspace.commit().unwrap();
+    let entries = workspace.own_log().scan_stream(other.id(), .., Direction::Forward).unwrap();
+    let changes = entries.map(Result::unwrap).filter(|entry| !entry.kind().is_control());
+    assert_eq!(changes.count(), 0);
 }

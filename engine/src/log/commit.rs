@@ -8,6 +8,8 @@
 //! Nobody can wait for ever: the appender comes back when the leader is done, whatever happened, or the
 //! log is poisoned by the guard in [`Lease`]; both wake everybody.
 
+mod standing;
+
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -8,7 +8,7 @@ use crate::{
     index::{Declaration, DeclarationForm},
     log::{
         change::Change,
-        commit::{AppendError, Core},
+        commit::{AppendError, Assigned, Core},
         read::{Log, ReadError},
     },
 };
@@ -68,17 +68,23 @@ impl Log {
         Ok(table.declared.clone())
     }
 
-    /// The stream of this name, declared now if it is new.
+    /// The stream of this name, declared now if it is new, and the entry that declares it.
     ///
     /// The declaration has no time: it is no change, and history does not begin with it.
-    pub(crate) fn declare_stream(&self, core: &Core, name: &str) -> Result<StreamId, DeclareError> {
+    pub(crate) fn declare_stream(
+        &self,
+        core: &Core,
+        name: &str,
+    ) -> Result<(StreamId, Assigned), DeclareError> {
         if !(1..=STREAM_NAME_LEN_MAX).contains(&name.len()) {
             return Err(DeclareError::Name { len: name.len() });
         }
         let mut table = self.streams.lock();
         self.load_streams(&mut table)?;
         if let Some(&stream) = table.by_name.get(name.as_bytes()) {
-            return Ok(stream);
+            let position = usize::try_from(stream.0).unwrap_or(usize::MAX).wrapping_sub(1);
+            let index = table.declared.get(position).map_or(0, |declaration| declaration.index);
+            return Ok((stream, core.standing(index)?));
         }
         let count = u32::try_from(table.declared.len()).unwrap_or(u32::MAX);
         if count >= STREAM_COUNT_MAX {
@@ -97,7 +103,7 @@ impl Log {
             index: assigned.first,
         });
         table.upto = assigned.end;
-        Ok(stream)
+        Ok((stream, assigned))
     }
 
     /// Streams declared, staged declarations included.

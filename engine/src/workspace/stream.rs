@@ -3,7 +3,7 @@
 use super::{Ticket, Workspace};
 use crate::{
     bytes::StreamId,
-    log::{AppendError, Change, DeclareError, Entry, ReadError},
+    log::{AppendError, Assigned, Change, DeclareError, Entry, ReadError},
 };
 
 /// Why a stream was not declared.
@@ -43,6 +43,7 @@ impl From<DeclareError> for StreamError {
 pub struct Stream {
     workspace: Workspace,
     id: StreamId,
+    declared: Assigned,
     name: String,
 }
 
@@ -55,8 +56,8 @@ impl Workspace {
     pub fn stream(&self, name: &str) -> Result<Stream, StreamError> {
         let core = self.core()?;
         self.record_seen(core)?;
-        let id = self.inner.own.declare_stream(core, name)?;
-        Ok(Stream { workspace: self.clone(), id, name: name.to_owned() })
+        let (id, declared) = self.inner.own.declare_stream(core, name)?;
+        Ok(Stream { workspace: self.clone(), id, declared, name: name.to_owned() })
     }
 }
 
@@ -75,8 +76,10 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// See [`AppendError`].
+    /// See [`AppendError`]. [`AppendError::Void`] if the declaration of the stream was lost to a full disk: ask
+    /// for the stream again.
     pub fn append(&self, payload: &[u8]) -> Result<Ticket<'_>, AppendError> {
+        self.workspace.core()?.assert_stands(self.declared)?;
         self.workspace.append_change(Change::new(payload).in_stream(self.id))
     }
 
