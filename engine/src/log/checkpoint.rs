@@ -2,6 +2,7 @@
 
 use crate::{
     bytes::{DecodeError, Hash, LogKeys, Put as _, Reader, SaltedCrc, Timestamp},
+    entry::{ENTRY_PAYLOAD_LEN_MAX, LAMPORT_MAX, STREAM_COUNT_MAX},
     log::head::{HEAD_LEN, UNIT_LEN},
     merkle::Peaks,
 };
@@ -10,6 +11,8 @@ const MAGIC: [u8; 8] = [0x89, b'A', b'N', b'L', b'C', 0x0D, 0x0A, 0x1A];
 const CRC_OFFSET: usize = UNIT_LEN - 4;
 const FLAG_CLEAN: u32 = 1;
 const PEAK_COUNT_MAX: u32 = 48;
+/// Far more checkpoints than any disk lives to see; one that says more is made up.
+const SEQUENCE_MAX: u64 = 1 << 62;
 
 const _: () = assert!(140 + PEAK_COUNT_MAX as usize * Hash::LEN <= CRC_OFFSET);
 
@@ -197,8 +200,14 @@ impl Checkpoint {
         reader.zeros(reader.rest().len())?;
         let Some(peaks) = Peaks::from_parts(entry_count, &peaks) else { return Ok(None) };
         let aligned = end_offset.is_multiple_of(1 << context.align_log2);
+        let within_limits = (1..=SEQUENCE_MAX).contains(&sequence)
+            && state.lamport <= LAMPORT_MAX
+            && state.stream_count <= STREAM_COUNT_MAX
+            && state.change_count <= entry_count
+            && state.payload_bytes <= entry_count.saturating_mul(ENTRY_PAYLOAD_LEN_MAX.into())
+            && state.frame_count <= end_offset;
         if !magic_is_right
-            || sequence == 0
+            || !within_limits
             || !generation_is_right
             || flags > FLAG_CLEAN
             || end_offset < HEAD_LEN

@@ -106,16 +106,8 @@ impl OpenLog {
                 (file_len.min(durable_len), durable_len)
             }
         };
-        let recovery = recover(&segment, evidence, visible_len).map_err(|error| match error {
-            RecoverError::Io(error) => OpenLogError::Io(error),
-            RecoverError::UnknownKind(frame) => OpenLogError::Read(ReadError::UnknownKind {
-                path: path.to_owned(),
-                offset: frame.offset,
-            }),
-            RecoverError::Unsupported { offset, what } => {
-                OpenLogError::Read(ReadError::Unsupported { path: path.to_owned(), offset, what })
-            }
-        })?;
+        let recovery =
+            recover(&segment, evidence, visible_len).map_err(|error| recover_error(path, error))?;
         let slot_damaged = segment.slots.contains(&super::Slot::Damaged);
         let sequence = segment.checkpoint().map_or(0, |checkpoint| checkpoint.sequence);
         let view = View {
@@ -182,7 +174,7 @@ impl OpenLog {
             state: recovery.state,
             sequence,
             checkpoint_offset,
-            opening: recovery.opening + 1,
+            opening: recovery.opening.saturating_add(1),
             incarnation,
             index: Arc::clone(&log.index),
             feed: Arc::clone(&log.feed),
@@ -200,6 +192,19 @@ impl OpenLog {
         let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
         log.core.set(core).expect("a log becomes a writer once");
         Ok(log)
+    }
+}
+
+fn recover_error(path: &Path, error: RecoverError) -> OpenLogError {
+    let path = path.to_owned();
+    match error {
+        RecoverError::Io(error) => OpenLogError::Io(error),
+        RecoverError::UnknownKind(frame) => {
+            OpenLogError::Read(ReadError::UnknownKind { path, offset: frame.offset })
+        }
+        RecoverError::Unsupported { offset, what } => {
+            OpenLogError::Read(ReadError::Unsupported { path, offset, what })
+        }
     }
 }
 
@@ -335,6 +340,17 @@ impl Log {
         Ok(segment.checkpoint().map_or(super::HEAD_LEN, |checkpoint| checkpoint.state.end_offset))
     }
 
+    /// Where the log ends now that nobody writes any more: a writer that crashed may have left acknowledged
+    /// frames behind its last checkpoint.
+    pub(crate) fn recovered_len(&self) -> Result<u64, OpenLogError> {
+        sync_before_reading(&self.path, &self.file, OpenAs::Reader)?;
+        let segment = Segment::load_file(&self.path, Arc::clone(&self.file))?;
+        let file_len = segment.file.len().context(&self.path, "read the length of")?;
+        let recovery = recover(&segment, self.index.evidence(), file_len)
+            .map_err(|error| recover_error(&self.path, error))?;
+        Ok(recovery.state.end_offset)
+    }
+
     /// Reads on up to `durable_len`, which a writer has published; every new entry is hashed.
     pub(crate) fn follow(&self, durable_len: u64) -> Result<(), ReadError> {
         let state = self.view.read().state.clone();
@@ -349,6 +365,9 @@ impl Log {
             let lost = LostEntries { first: before.1, end: None };
             let frame = reader.header(before.0).context(&self.path, "read")?;
             let frame = frame.map_err(|fault| self.corruption(before.0, lost, fault))?;
+            if frame.kind != crate::frame::FrameKind::BATCH && frame.critical {
+                return Err(ReadError::UnknownKind { path: self.path.clone(), offset: before.0 });
+            }
             super::follows(&frame, replay.state().link, before.1, 0)
                 .map_err(|fault| self.corruption(before.0, lost, fault))?;
             if frame.kind == crate::frame::FrameKind::BATCH {

@@ -7,6 +7,7 @@ use crate::{
     batch::{Decoder, Encoder, set_continues},
     bundle::{BundleRow, BundleWriter, BundledLog},
     bytes::{Hash, LogId},
+    error::IoContext as _,
     frame::FrameKind,
     log::{AppendError, Log, Place, READ_AHEAD_LONG, ReadError, Step, WRITER},
 };
@@ -151,7 +152,7 @@ fn export_log<W: Write>(
         }
         // Decoded although it is sent as it is: what leaves the device was checked.
         let batch = log.decode(&mut frames, &frame, &mut decoder)?;
-        let payload = frames.payload(&frame)?;
+        let payload = frames.payload(&frame).context(&log.path, "read").map_err(ReadError::Io)?;
         let payload = payload.map_err(|fault| {
             log.corruption(frame.offset, (frame.first_index..frame.end_index()).into(), fault)
         })?;

@@ -184,7 +184,7 @@ impl Workspace {
                 Err(truncated.into())
             }
             Err(error) => {
-                self.inner.discard(staged)?;
+                self.inner.discard(&staged)?;
                 Err(error)
             }
         }
@@ -367,7 +367,13 @@ impl Inner {
     /// Makes what was imported durable, and says what it is.
     fn keep(&self, staged: Vec<StagedLog>) -> Result<ImportReport, ImportError> {
         let mut report = ImportReport::default();
-        for StagedLog { log, mark, .. } in staged {
+        for staged in staged {
+            let StagedLog { log, mark, is_new, .. } = &staged;
+            if *is_new && log.view.read().entry_count == 0 {
+                // The bundle ended before its first batch: what it says of the log proves nothing.
+                self.discard_log(&staged)?;
+                continue;
+            }
             if let Some(core) = log.core.get() {
                 core.checkpoint()?;
             }
@@ -391,7 +397,7 @@ impl Inner {
 
     /// Takes back what was imported of a bundle that turned out to be unsound: of each log, even if another one
     /// fails.
-    fn discard(&self, staged: Vec<StagedLog>) -> Result<(), ImportError> {
+    fn discard(&self, staged: &[StagedLog]) -> Result<(), ImportError> {
         staged.iter().map(|staged| self.discard_log(staged)).fold(Ok(()), Result::and)
     }
 

@@ -299,7 +299,8 @@ impl Workspace {
         self.inner.own.core.get().is_some_and(Core::is_poisoned)
     }
 
-    /// Goes on after [`AppendError::DiskFull`]. What was void stays void.
+    /// Goes on after [`AppendError::DiskFull`]. What was void stays void: of several threads that append, each
+    /// learns from its own tickets ([`Ticket::wait_durable`]) which of its changes are, also after this.
     ///
     /// # Errors
     ///
@@ -311,7 +312,8 @@ impl Workspace {
 
     /// Commits, records it in a checkpoint, and closes the workspace for writing.
     ///
-    /// Dropping the last handle does the same, but swallows errors.
+    /// Dropping the last handle does the same, but swallows errors. The lock is released with the last handle,
+    /// view or stream of the workspace.
     ///
     /// # Errors
     ///
@@ -335,15 +337,12 @@ impl Workspace {
         let writer = look_for_writer(&*self.inner.disk, &self.inner.path.join("LOCK"))?;
         let known: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         for log in known {
-            let published = match writer {
+            let durable_len = match writer {
                 Writer::Active(Some(published)) if log.id() == own && published.log == own => {
-                    Some(published.durable_len)
+                    published.durable_len
                 }
-                _ => None,
-            };
-            let durable_len = match published {
-                Some(durable_len) => durable_len,
-                None => log.checkpointed_len()?,
+                Writer::Active(_) => log.checkpointed_len()?,
+                Writer::None => log.recovered_len()?,
             };
             log.follow(durable_len)?;
         }

@@ -221,8 +221,15 @@ impl Workspace {
     ) -> Result<Self, OpenError> {
         let metadata = Metadata::load(&*disk, path)?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
-        let (own_as, others_as) = reading_as(&*disk, path, metadata.log)?;
-        let own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+        let (mut own_as, mut others_as) = reading_as(&*disk, path, metadata.log)?;
+        let mut own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+        if own_as == OpenAs::Reader {
+            // A writer may have come meanwhile: then what was read as the settled end was being written.
+            (own_as, others_as) = reading_as(&*disk, path, metadata.log)?;
+            if own_as != OpenAs::Reader {
+                own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+            }
+        }
         let recovered = own.recovery.verdict.clone();
         Self::assemble(disk, path, metadata, options, cache, own.log, recovered, None, others_as)
     }
