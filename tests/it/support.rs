@@ -80,9 +80,12 @@ struct Fault {
     once: bool,
 }
 
+/// What is called before a file is opened.
+type Hook = Arc<dyn Fn(&Path) + Send + Sync>;
+
 #[derive(Default)]
 struct State {
-    hook: Option<Arc<dyn Fn(&Path) + Send + Sync>>,
+    hook: Option<Hook>,
     counts: HashMap<(Op, Class), u64>,
     fault: Option<Fault>,
     /// How often randomness was drawn; `None`: the operating system's.
@@ -165,19 +168,15 @@ impl TestDisk {
         *state.counts.entry((op, class)).or_default() += 1;
         let fault =
             state.fault.as_mut().filter(|fault| fault.op == op && class == Class::Segment)?;
-        match fault.spare.checked_sub(1) {
-            Some(spare) => {
-                fault.spare = spare;
-                None
-            }
-            None => {
-                let Fault { kind, once, .. } = *fault;
-                if once {
-                    state.fault = None;
-                }
-                Some(kind)
-            }
+        if let Some(spare) = fault.spare.checked_sub(1) {
+            fault.spare = spare;
+            return None;
         }
+        let Fault { kind, once, .. } = *fault;
+        if once {
+            state.fault = None;
+        }
+        Some(kind)
     }
 
     fn check(&self, op: Op, path: &Path) -> io::Result<()> {
