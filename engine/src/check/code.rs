@@ -162,7 +162,7 @@ impl Code {
             | Self::IncompleteGroup
             | Self::MissingEnd
             | Self::MoreDamage => {
-                "All other entries can still be read; get the lost ones from a backup or by importing from another client."
+                "All other entries can still be read; the lost ones may be in a backup or in the replica of another client."
             }
             Self::BadHeaderUnit | Self::BadCheckpoint | Self::DamagedIndex | Self::StaleIndex => {
                 "annals-fsck --repair mends it without loss."
