@@ -569,3 +569,23 @@ fn an_error_while_reading_changes_nothing() {
     assert!(matches!(error, OpenError::Io(_)), "{error}");
     assert!(crate::support::files_of(crashed.path()) == before);
 }
+
+/// A crash between the first segment and `index.json` leaves nothing in the way; a log with entries is never cleared.
+#[test]
+fn a_creation_that_was_interrupted_can_be_made_again() {
+    let (_folder, workspace) = create(options());
+    let path = workspace.path().to_owned();
+    workspace.close().unwrap();
+    std::fs::remove_file(path.join("index.json")).unwrap();
+    let workspace = Workspace::create(&path, options()).unwrap();
+    assert_eq!(std::fs::read_dir(path.join("logs")).unwrap().count(), 1);
+
+    workspace.append(b"precious").unwrap().index();
+    let segment = workspace.own_log().path().to_owned();
+    workspace.close().unwrap();
+    let before = std::fs::read(&segment).unwrap();
+    std::fs::remove_file(path.join("index.json")).unwrap();
+    let refused = Workspace::create(&path, options()).unwrap_err();
+    assert!(matches!(refused, annals::OpenError::NotEmpty { .. }), "{refused}");
+    assert_eq!(std::fs::read(&segment).unwrap(), before);
+}

@@ -12,9 +12,9 @@ use super::{Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
-    io::{Disk, OsDisk},
+    io::{DirEntry, Disk, OsDisk},
     log::{
-        BatchCache, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment,
+        BatchCache, HEAD_LEN, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment,
         SegmentError, SegmentHeader, Verdict, Writer, lock_for_writing, look_for_writer,
     },
     merkle::SaltTree,
@@ -156,9 +156,13 @@ impl Workspace {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             disk.sync_dir(parent).context(parent, "sync")?;
         }
-        refuse_if_not_empty(&*disk, path)?;
+        if let Some(found) = first_foreign(&*disk, path)? {
+            // Before the lock is taken, which would leave a file in a folder that is not ours.
+            return Err(OpenError::NotEmpty { folder: path.to_owned(), found });
+        }
         let lock = lock_for_writing(&*disk, &path.join("LOCK"))?
             .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
+        clear_interrupted(&*disk, path)?;
         let logs = path.join("logs");
         disk.create_dir(&logs).context(&logs, "create")?;
         disk.sync_dir(path).context(path, "sync")?;
@@ -325,8 +329,7 @@ pub(super) fn open_log(
 pub(super) fn list_logs(disk: &dyn Disk, folder: &Path) -> Result<Vec<LogId>, IoError> {
     let logs = folder.join("logs");
     let entries = disk.list(&logs).context(&logs, "list")?;
-    let ids = entries.iter().filter_map(|entry| entry.name.strip_suffix(".seg")?.parse().ok());
-    Ok(ids.collect())
+    Ok(entries.iter().filter_map(|entry| log_of(&entry.name)).collect())
 }
 
 pub(crate) fn segment_path(folder: &Path, log: LogId) -> PathBuf {
@@ -343,21 +346,46 @@ fn random<const N: usize>(disk: &dyn Disk, path: &Path) -> Result<[u8; N], IoErr
     Ok(bytes)
 }
 
-fn refuse_if_not_empty(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {
-    // What a creation leaves that was interrupted before its last step is no obstacle.
-    let harmless =
-        |name: &str| name == "LOCK" || Path::new(name).extension().is_some_and(|end| end == "tmp");
+/// Something in the folder that no creation leaves.
+fn first_foreign(disk: &dyn Disk, folder: &Path) -> Result<Option<String>, IoError> {
+    let ours = |entry: &DirEntry| {
+        entry.name == "LOCK" || is_temporary(&entry.name) || (entry.name == "logs" && entry.is_dir)
+    };
     let entries = disk.list(folder).context(folder, "list")?;
-    for entry in entries {
-        let empty_logs = || {
-            disk.list(&folder.join("logs")).map(|logs| logs.iter().all(|log| harmless(&log.name)))
-        };
-        if harmless(&entry.name)
-            || (entry.name == "logs" && entry.is_dir && empty_logs().context(folder, "list")?)
-        {
-            continue;
-        }
-        return Err(OpenError::NotEmpty { folder: folder.to_owned(), found: entry.name });
+    Ok(entries.into_iter().find(|entry| !ours(entry)).map(|entry| entry.name))
+}
+
+/// Refuses a folder that holds anything but what a creation leaves that was interrupted before its last step; removes
+/// that.
+fn clear_interrupted(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {
+    let logs = folder.join("logs");
+    if let Some(found) = first_foreign(disk, folder)? {
+        return Err(OpenError::NotEmpty { folder: folder.to_owned(), found });
+    }
+    let left_behind = match disk.list(&logs) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        result => result.context(&logs, "list")?,
+    };
+    // A segment that is just a head holds no entries: nobody's data goes with it.
+    let is_empty_segment =
+        |entry: &DirEntry| log_of(&entry.name).is_some() && entry.len == HEAD_LEN;
+    let foreign = left_behind.iter().find(|log| !is_temporary(&log.name) && !is_empty_segment(log));
+    if let Some(found) = foreign {
+        return Err(OpenError::NotEmpty { folder: logs, found: found.name.clone() });
+    }
+    for log in left_behind {
+        let path = logs.join(log.name);
+        disk.remove(&path).context(&path, "remove")?;
     }
     Ok(())
+}
+
+/// The log whose segment has this name (W-1).
+fn log_of(name: &str) -> Option<LogId> {
+    name.strip_suffix(".seg")?.parse().ok()
+}
+
+/// Whether a file was never finished (W-3).
+fn is_temporary(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "tmp")
 }
