@@ -387,3 +387,11 @@ fn entries_are_the_same_by_index_and_by_scan() {
     let scanned: usize = items(log.scan(..).unwrap()).iter().map(|item| item.payload.len()).sum();
     assert_eq!(by_index.iter().map(|entry| entry.payload.len()).sum::<usize>(), scanned);
 }
+
+#[test]
+fn a_stream_that_was_not_declared_takes_nothing() {
+    let (_folder, workspace) = create(options());
+    let refused = workspace.append_change(Change::new(b"x").in_stream(StreamId(1)));
+    assert!(matches!(refused, Err(annals::AppendError::UnknownStream(StreamId(1)))));
+    assert_eq!(workspace.own_log().entry_count(), 0);
+}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
-    bytes::Timestamp,
+    bytes::{StreamId, Timestamp},
     entry::{EntryHeader, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX},
     error::IoError,
     log::{
@@ -51,6 +51,10 @@ pub enum AppendError {
         "the log has the most entries that a log can have ({LOG_ENTRY_COUNT_MAX}), or the highest clock"
     )]
     LogFull,
+    /// The change names a stream that the log has not declared: ids come from
+    /// [`Stream::id`](crate::Stream::id).
+    #[error("the log has declared no stream {0}")]
+    UnknownStream(StreamId),
     /// The workspace was closed, or opened to read only.
     #[error("the workspace is not open for writing")]
     ReadOnly,

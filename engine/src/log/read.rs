@@ -289,10 +289,9 @@ impl Log {
         self.index.clear(self.keeps_index).map_err(|error| self.index_error(error))
     }
 
-    /// Asserts that a stream that a caller names was declared.
-    pub(crate) fn assert_declared(&self, stream: StreamId) {
-        let known = stream == StreamId::DEFAULT || stream.0 <= self.stream_count();
-        assert!(known, "stream {stream} is not declared in log {}", self.id());
+    /// Whether the log has declared a stream that a caller names.
+    pub(crate) fn has_declared(&self, stream: StreamId) -> bool {
+        stream == StreamId::DEFAULT || stream.0 <= self.stream_count()
     }
 
     /// How many entries there were at `time`: those before the first that is later.

@@ -189,10 +189,6 @@ impl Workspace {
     /// # Errors
     ///
     /// See [`AppendError`].
-    ///
-    /// # Panics
-    ///
-    /// If the change names a stream that the log has not declared: ids come from [`Stream::id`].
     pub fn append_change(&self, change: Change<'_>) -> Result<Ticket<'_>, AppendError> {
         self.append_all(&[change])
     }
@@ -202,15 +198,13 @@ impl Workspace {
     /// # Errors
     ///
     /// See [`AppendError`]. Nothing was appended.
-    ///
-    /// # Panics
-    ///
-    /// As for [`Workspace::append_change`].
     pub fn append_all(&self, changes: &[Change<'_>]) -> Result<Ticket<'_>, AppendError> {
         let core = self.core()?;
         self.record_seen(core)?;
         for change in changes {
-            self.inner.own.assert_declared(change.stream);
+            if !self.inner.own.has_declared(change.stream) {
+                return Err(AppendError::UnknownStream(change.stream));
+            }
         }
         let assigned = core.append(changes, self.time(), None)?;
         Ok(Ticket { workspace: self, assigned })
