@@ -1,4 +1,4 @@
-//! Group commit: any number of threads append to one log (D-5 of the design).
+//! Group commit: any number of threads append to one log.
 //!
 //! Appenders put entries into a staging buffer under a short lock. Whoever fills a buffer, or waits for
 //! durability while nobody else leads, becomes the *leader*: it takes the appender and the buffer out

@@ -1,4 +1,4 @@
-//! Opening a log: to read, or to write after a recovery (D-3, D-8 and D-9 of the design; ).
+//! Opening a log: to read, or to write after a recovery.
 
 use std::{
     io::ErrorKind,
@@ -343,6 +343,11 @@ impl Log {
     /// Where the log ends now that nobody writes any more: a writer that crashed may have left acknowledged
     /// frames behind its last checkpoint.
     pub(crate) fn recovered_len(&self) -> Result<u64, OpenLogError> {
+        let known = self.view.read().end_offset;
+        if self.file.len().context(&self.path, "read the length of")? == known {
+            // Asked again and again by who follows a log that nobody writes: nothing to sync, nothing to judge.
+            return Ok(known);
+        }
         sync_before_reading(&self.path, &self.file, OpenAs::Reader)?;
         let segment = Segment::load_file(&self.path, Arc::clone(&self.file))?;
         let file_len = segment.file.len().context(&self.path, "read the length of")?;

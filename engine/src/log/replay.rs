@@ -15,6 +15,8 @@ use crate::{
 
 /// Lowest level of the subtrees that the index keeps.
 const INDEX_LEVEL_MIN: u32 = 6;
+/// Highest level of those subtrees; the one above is complete only in a log of the largest size.
+const INDEX_LEVEL_MAX: u32 = 47;
 
 /// Why a batch does not continue its log, though its frame is sound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -164,7 +166,7 @@ impl Hasher {
             }
             let leaf = self.leaf(index, &header, payload).ok_or(ReplayError::Salt(index))?;
             state.peaks.push(&self.keys, leaf, |level, position, node| {
-                if level >= INDEX_LEVEL_MIN {
+                if (INDEX_LEVEL_MIN..=INDEX_LEVEL_MAX).contains(&level) {
                     effect.nodes.push((level, position, *node));
                 }
             });

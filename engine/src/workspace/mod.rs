@@ -219,8 +219,8 @@ impl Workspace {
         }
     }
 
-    /// Before the Lamport clock jumps over those of other logs, what was seen of them is recorded (D-17 of the
-    /// design, E-8).
+    /// Before the Lamport clock jumps over those of other logs, what was seen of them is recorded
+    /// (E-8).
     fn record_seen(&self, core: &Core) -> Result<(), AppendError> {
         // Cheap as long as nothing was imported.
         let foreign = self.inner.foreign_lamport.load(Ordering::Acquire);
