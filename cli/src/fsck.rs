@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use annals::check::{self, CheckError, Depth, Report, Severity};
+use annals::check::{self, CheckError, Depth, RepairOptions, Report, Severity};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -39,9 +39,23 @@ struct Args {
     ///
     /// Writes damaged copies of headers and checkpoints again; cuts off what a crash left behind the last sound
     /// frame, after saving it beside the log (LOG.seg.cut-...); removes damaged index files, which are
-    /// rebuilt, and files that were never finished. Damaged entries are never touched.
+    /// rebuilt, and files that were never finished; writes a damaged index.json again where it is clear what was in
+    /// it. Damaged entries are never touched.
     #[arg(long)]
     repair: bool,
+    /// Heal damaged logs with what PATH has of them: another workspace's folder, or a bundle
+    ///
+    /// Lost entries are fetched, proven against every Merkle root that is still here, and written with all
+    /// the others into a new generation of the log's file, which then takes its place. May be given several
+    /// times. PATH is only read.
+    #[arg(long, value_name = "PATH", requires = "repair")]
+    from: Vec<PathBuf>,
+    /// Go on in a new log if this client's own one stays damaged
+    ///
+    /// Or if it contradicts a replica that --from names: then both have gone on from one history in two ways.
+    /// The new log names the old one, which stays where it is and can be read and healed later.
+    #[arg(long, requires = "repair")]
+    successor: bool,
     /// Print one JSON object: workspace, clean, logs, findings, corrected, exit
     #[arg(long)]
     json: bool,
@@ -104,7 +118,8 @@ fn examine(args: &Args) -> Result<Report, CheckError> {
         bar.set_position(done);
     };
     let result = if args.repair {
-        check::repair(&args.path, depth, progress)
+        let (replicas, successor) = (args.from.clone(), args.successor);
+        check::repair(&args.path, RepairOptions { depth, replicas, successor }, progress)
     } else {
         check::check(&args.path, depth, progress)
     };

@@ -91,6 +91,8 @@ pub enum Code {
     LiveWriter,
     /// There is more damage of this log than is listed.
     MoreDamage,
+    /// A log could not be healed from the replicas given.
+    NotHealed,
 }
 
 impl Code {
@@ -129,6 +131,7 @@ impl Code {
             Self::ForeignFile => "foreign-file",
             Self::LiveWriter => "live-writer",
             Self::MoreDamage => "more-damage",
+            Self::NotHealed => "not-healed",
         }
     }
 
@@ -162,7 +165,7 @@ impl Code {
             | Self::IncompleteGroup
             | Self::MissingEnd
             | Self::MoreDamage => {
-                "All other entries can still be read; the lost ones may be in a backup or in the replica of another client."
+                "All other entries can still be read; annals-fsck --repair --from PATH fetches the lost ones from a backup, a bundle or another client's replica."
             }
             Self::BadHeaderUnit | Self::BadCheckpoint | Self::DamagedIndex | Self::StaleIndex => {
                 "annals-fsck --repair mends it without loss."
@@ -181,9 +184,14 @@ impl Code {
             }
             Self::Unsupported => "Use a version of Annals that knows it.",
             Self::SegmentMismatch => "Move the file to where it belongs, or restore the right one.",
-            Self::MissingSegment => "Restore it from a backup.",
+            Self::MissingSegment => {
+                "Restore it from a backup, or with annals-fsck --repair --from PATH from a bundle or another client's replica."
+            }
             Self::BadMetadata => {
-                "Write it again by hand: the ids stand in the segments' headers, and the format in the specification."
+                "annals-fsck --repair writes it again where one log is clearly this client's; else write it by hand: the ids stand in the segments' headers, and the format in the specification."
+            }
+            Self::NotHealed => {
+                "Try another replica, or let this client go on in a new log with annals-fsck --repair --successor."
             }
             Self::LeftoverIndex | Self::UnfinishedFile => {
                 "It may be removed; annals-fsck --repair does."

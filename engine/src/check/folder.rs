@@ -36,12 +36,23 @@ impl Run<'_> {
             }
             Finding::new(Code::UnfinishedFile, &path, "a file that was never finished")
         } else if is_saved_cut(entry) {
-            let what = format!("{} bytes that were cut off a segment and saved", entry.len);
+            let what =
+                format!("{} bytes that a repair has saved before it gave them up", entry.len);
             Finding::new(Code::SavedCut, &path, what)
         } else {
             Finding::new(Code::ForeignFile, &path, "not a part of a workspace")
         };
         self.find(finding);
+    }
+}
+
+/// Refuses a folder that is no workspace, nor was one.
+pub(super) fn look(disk: &Arc<dyn Disk>, folder: &Path) -> Result<(), CheckError> {
+    match Metadata::load(&**disk, folder) {
+        Err(error @ MetadataError::Missing(_)) if !has_segments(&**disk, folder)? => {
+            Err(CheckError::NotAWorkspace(error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -86,23 +97,35 @@ fn load_metadata(run: &mut Run<'_>) -> Result<(), CheckError> {
         }
         Err(MetadataError::Io(error)) => return Err(error.into()),
         Err(MetadataError::Invalid { reason, .. }) => reason,
+        Err(error @ MetadataError::Unsupported { .. }) => {
+            run.find(Finding::new(Code::Unsupported, &path, error.to_string()));
+            return Ok(());
+        }
         // With segments beside it, it was one.
-        Err(MetadataError::Missing(_)) if has_segments(run)? => "the file is missing".to_owned(),
+        Err(MetadataError::Missing(_)) if has_segments(&**run.disk, run.folder)? => {
+            "the file is missing".to_owned()
+        }
         Err(error @ MetadataError::Missing(_)) => return Err(CheckError::NotAWorkspace(error)),
     };
     run.find(Finding::new(Code::BadMetadata, &path, what));
     Ok(())
 }
 
-fn has_segments(run: &Run<'_>) -> Result<bool, IoError> {
-    let logs = list(run, &run.folder.join("logs"))?;
+fn has_segments(disk: &dyn Disk, folder: &Path) -> Result<bool, IoError> {
+    let logs = list(disk, &folder.join("logs"))?;
     Ok(logs.iter().any(|entry| segment_name(entry).is_some()))
+}
+
+/// The logs in the folder, by the names of their segments.
+pub(super) fn logs_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<LogId>, IoError> {
+    let logs = list(disk, &folder.join("logs"))?;
+    Ok(logs.iter().filter_map(segment_name).collect())
 }
 
 /// Reports what does not belong there, and returns the logs with the lengths of their files.
 fn look_around(run: &mut Run<'_>) -> Result<Vec<(LogId, u64)>, CheckError> {
     let folder = run.folder;
-    for entry in list(run, folder)? {
+    for entry in list(&**run.disk, folder)? {
         let known = match entry.name.as_str() {
             "index.json" | "LOCK" => !entry.is_dir,
             "logs" | "cache" => entry.is_dir,
@@ -114,14 +137,14 @@ fn look_around(run: &mut Run<'_>) -> Result<Vec<(LogId, u64)>, CheckError> {
     }
     let mut logs = Vec::new();
     let logs_folder = folder.join("logs");
-    for entry in list(run, &logs_folder)? {
+    for entry in list(&**run.disk, &logs_folder)? {
         match segment_name(&entry) {
             Some(log) => logs.push((log, entry.len)),
             None => run.find_file(&logs_folder, &entry),
         }
     }
     let cache = folder.join("cache");
-    for entry in list(run, &cache)? {
+    for entry in list(&**run.disk, &cache)? {
         let known = entry.is_dir && logs.iter().any(|(log, _)| log.to_string() == entry.name);
         if !known {
             run.find_file(&cache, &entry);
@@ -131,8 +154,8 @@ fn look_around(run: &mut Run<'_>) -> Result<Vec<(LogId, u64)>, CheckError> {
 }
 
 /// The entries of a folder, which may be missing.
-fn list(run: &Run<'_>, folder: &Path) -> Result<Vec<DirEntry>, IoError> {
-    match run.disk.list(folder) {
+fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<DirEntry>, IoError> {
+    match disk.list(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         result => result.context(folder, "list"),
     }
@@ -150,10 +173,11 @@ pub(super) fn is_unfinished(entry: &DirEntry) -> bool {
 }
 
 fn is_saved_cut(entry: &DirEntry) -> bool {
-    let parts = entry.name.split_once(".seg.cut-").filter(|_| !entry.is_dir);
-    parts.is_some_and(|(log, incarnation)| {
+    let parts = entry.name.split_once(".cut-").filter(|_| !entry.is_dir);
+    parts.is_some_and(|(of, incarnation)| {
         let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        log.parse::<LogId>().is_ok()
+        let is_segment = |name: &str| name.parse::<LogId>().is_ok();
+        (of == "index.json" || of.strip_suffix(".seg").is_some_and(is_segment))
             && incarnation.len() == 16
             && incarnation.bytes().all(lower_hex)
     })

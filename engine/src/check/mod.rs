@@ -8,24 +8,31 @@
 //!
 //! [`repair`] changes only what holds no acknowledged data, or holds it twice: the second copy of a header, a
 //! damaged checkpoint slot, an unacknowledged tail (saved before it is cut), index runs. Damaged entries
-//! are never touched.
+//! are never touched in place; with a replica at hand, a new generation of the segment takes the place of
+//! the damaged one.
 //!
 //! - `code`, `report`: what is found, for people and programs;
 //! - `folder`: what is in a workspace that should not be; `log`, `index`: one log;
 //! - `walk`, `witness`, `fault`: over the frames of a segment, and what is said of places in it;
 //! - `deep`, `rebuilt`, `scratch`: everything hashed, and the index made anew in memory;
-//! - `verdict`: what the breaks in a log mean; `repair`: what is done about it.
+//! - `verdict`: what the breaks in a log mean; `repair`: what is done about it;
+//! - `heal`, `sound`, `replica`: a new generation out of what is sound here and what a replica has;
+//! - `renew`: which logs are healed, successors, and the metadata.
 
 mod code;
 mod deep;
 mod fault;
 mod folder;
+mod heal;
 mod index;
 mod log;
 mod rebuilt;
+mod renew;
 mod repair;
+mod replica;
 mod report;
 mod scratch;
+mod sound;
 mod verdict;
 mod walk;
 mod witness;
@@ -37,7 +44,7 @@ use std::{
 
 pub use self::{
     code::{Code, Severity},
-    repair::{repair, repair_on},
+    repair::{RepairOptions, repair, repair_on},
     report::{Correction, Finding, LogReport, Report},
 };
 use crate::{
@@ -74,6 +81,14 @@ pub enum CheckError {
     /// Somebody else has the workspace open for writing, so it cannot be repaired.
     #[error("{}: the workspace is open for writing elsewhere; close it to repair", .0.display())]
     Locked(PathBuf),
+    /// What was given as a replica cannot be read as one.
+    #[error("{}: not usable as a replica: {reason}", .path.display())]
+    Replica {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl From<IndexError> for CheckError {

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    CheckError, Code, Correction, Depth, LogReport, Report,
+    CheckError, Code, Correction, Depth, Finding, LogReport, Report,
     folder::{self, is_unfinished},
+    replica::Replica,
 };
 use crate::{
     bytes::crc,
@@ -18,31 +19,84 @@ use crate::{
         BatchCache, OpenAs, OpenLog, Segment, Slot, UNIT_LEN, UnitState, Verdict, Writer,
         lock_for_writing, save_cut,
     },
-    workspace::{Metadata, Options, index_folder},
+    workspace::{Options, index_folder},
 };
 
 /// Each opening for writing replaces one damaged checkpoint slot; there are two.
 const OPENING_COUNT_MAX: u32 = 2;
+
+/// What a repair may do beside mending what is here.
+#[derive(Clone, Debug, Default)]
+pub struct RepairOptions {
+    /// How deep the workspace is checked before and after.
+    pub depth: Depth,
+    /// Where lost entries may be fetched from: folders of other workspaces of the same id, and files that are
+    /// bundles. They are only read.
+    pub replicas: Vec<PathBuf>,
+    /// Lets the client go on in a successor log, if its own one is damaged past mending or contradicts one of
+    /// the replicas.
+    pub successor: bool,
+}
+
+/// Only what can be mended with what is here.
+impl From<Depth> for RepairOptions {
+    fn from(depth: Depth) -> Self {
+        Self { depth, ..Self::default() }
+    }
+}
 
 /// Checks the workspace in the folder `path`, mends what can be mended, and checks again.
 ///
 /// Mended are: a damaged copy of a segment header, from the other one; damaged checkpoint slots, by new
 /// checkpoints; torn tails and unsynced holes, by cutting them after their bytes were saved beside
 /// the segment (`<segment>.cut-<16 hex digits>`); index runs that are damaged or stale, and unfinished
-/// files, by removing them. Acknowledged entries that are damaged are never touched. Repairing a second
-/// time changes nothing.
+/// files, by removing them; a damaged or missing `index.json`, if the lock record or a single segment tells
+/// what it said. Acknowledged entries that are damaged are never touched in place.
+///
+/// With [`RepairOptions::replicas`] a log with lost entries is healed: they are fetched, proven against
+/// every root that is still here, and written with all the others into a new generation of the segment,
+/// which then takes its place. With [`RepairOptions::successor`] a client whose own log stays damaged
+/// goes on in a new one that names it. Every step can be killed at any time; repairing a second time
+/// changes nothing.
 ///
 /// What was done is in [`Report::corrected`], what is left in [`Report::findings`].
 ///
 /// # Errors
 ///
-/// [`CheckError::Locked`] while somebody writes, and all others of [`CheckError`].
+/// [`CheckError::Locked`] while somebody writes, [`CheckError::Replica`], and all others of [`CheckError`].
+///
+/// # Examples
+///
+/// ```
+/// use annals::{Frontier, Options, Workspace, check::{self, Depth, RepairOptions}};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("notes");
+/// let workspace = Workspace::create(&path, Options::default())?;
+/// workspace.append(b"a change")?;
+/// let bundle = folder.path().join("backup.bundle");
+/// workspace.export(&Frontier::empty(), std::fs::File::create(&bundle)?)?;
+/// let log = workspace.own_log().id();
+/// workspace.close()?;
+///
+/// // The disk loses a byte of it.
+/// let segment = path.join(format!("logs/{log}.seg"));
+/// let mut bytes = std::fs::read(&segment)?;
+/// bytes[16_500] ^= 1;
+/// std::fs::write(&segment, bytes)?;
+/// assert_eq!(check::repair(&path, Depth::Structure, |_, _| ())?.exit_code(), 4);
+///
+/// let options = RepairOptions { replicas: vec![bundle], ..RepairOptions::default() };
+/// assert_eq!(check::repair(&path, options, |_, _| ())?.exit_code(), 1);
+/// assert_eq!(Workspace::open(&path, Options::default())?.log(log)?.entry(0)?.payload(), b"a change");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn repair(
     path: impl AsRef<Path>,
-    depth: Depth,
+    options: impl Into<RepairOptions>,
     progress: impl FnMut(u64, u64),
 ) -> Result<Report, CheckError> {
-    repair_on(&(Arc::new(OsDisk) as Arc<dyn Disk>), path.as_ref(), depth, progress)
+    repair_on(&(Arc::new(OsDisk) as Arc<dyn Disk>), path.as_ref(), options, progress)
 }
 
 /// As [`repair`] on another disk than the operating system's.
@@ -53,39 +107,58 @@ pub fn repair(
 pub fn repair_on(
     disk: &Arc<dyn Disk>,
     path: &Path,
-    depth: Depth,
+    options: impl Into<RepairOptions>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, CheckError> {
+    let options = options.into();
+    let depth = options.depth;
     // Looked at first: taking the lock leaves a file, which a folder that is not ours must not get.
-    if let Err(error @ crate::workspace::MetadataError::Missing(_)) = Metadata::load(&**disk, path)
-    {
-        return Err(CheckError::NotAWorkspace(error));
-    }
+    folder::look(disk, path)?;
     let lock = lock_for_writing(&**disk, &path.join("LOCK"))?;
     let lock = lock.ok_or_else(|| CheckError::Locked(path.to_owned()))?;
-    let found = folder::check(disk, path, depth, Writer::None, &mut progress)?;
-    let mut repair = Repair { disk, folder: path, corrected: Vec::new() };
+    let open = |replica: &PathBuf| Replica::open(disk, replica);
+    let replicas: Vec<Replica> = options.replicas.iter().map(open).collect::<Result<_, _>>()?;
+    let mut repair = Repair { disk, folder: path, corrected: Vec::new(), left: Vec::new() };
+    repair.metadata()?;
+    let mut found = folder::check(disk, path, depth, Writer::None, &mut progress)?;
+    if !replicas.is_empty() {
+        // Before any tail is cut: what stands behind a hole may be joined to what comes from a replica.
+        let before = repair.corrected.len();
+        repair.heal_all(&found, &replicas, &mut progress)?;
+        if repair.corrected.len() > before {
+            found = folder::check(disk, path, depth, Writer::None, &mut progress)?;
+        }
+    }
     for log in &found.logs {
         repair.log(log, &found)?;
     }
     repair.unfinished_files(&found)?;
-    let corrected = repair.corrected;
-    if corrected.is_empty() {
-        return Ok(found);
+    if options.successor {
+        repair.succeed(&replicas)?;
     }
-    let left = folder::check(disk, path, depth, Writer::None, &mut progress)?;
+    let Repair { corrected, left, .. } = repair;
+    let mut report = if corrected.is_empty() {
+        found
+    } else {
+        folder::check(disk, path, depth, Writer::None, &mut progress)?
+    };
     drop(lock);
-    Ok(Report { corrected, ..left })
+    report.corrected = corrected;
+    report.findings.extend(left);
+    Ok(report)
 }
 
-struct Repair<'a> {
-    disk: &'a Arc<dyn Disk>,
-    folder: &'a Path,
-    corrected: Vec<Correction>,
+/// A repair that is under way. The lock is held.
+pub(super) struct Repair<'a> {
+    pub(super) disk: &'a Arc<dyn Disk>,
+    pub(super) folder: &'a Path,
+    pub(super) corrected: Vec<Correction>,
+    /// What was tried in vain.
+    pub(super) left: Vec<Finding>,
 }
 
 impl Repair<'_> {
-    fn corrected(&mut self, path: &Path, what: impl Into<String>) {
+    pub(super) fn corrected(&mut self, path: &Path, what: impl Into<String>) {
         self.corrected.push(Correction { path: path.to_owned(), what: what.into() });
     }
 
@@ -179,7 +252,8 @@ impl Repair<'_> {
         if verdict == Verdict::TornTail {
             let mut random = [0; 8];
             self.disk.fill_random(&mut random).context(&log.path, "draw random numbers for")?;
-            save_cut(&**self.disk, &opened.log, from, to, u64::from_le_bytes(random))?;
+            let (path, file) = (&log.path, &*opened.log.file);
+            save_cut(&**self.disk, path, file, from..to, u64::from_le_bytes(random))?;
         }
         drop(opened.into_writer(&Options::default().writer(), None)?);
         if tail {

@@ -19,6 +19,7 @@ use crate::{
 
 mod damage;
 mod folder;
+mod heal;
 mod kinds;
 mod mend;
 

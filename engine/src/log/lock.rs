@@ -94,7 +94,8 @@ pub(crate) fn look_for_writer(disk: &dyn Disk, path: &Path) -> Result<Writer, Io
     }
 }
 
-fn read_published(disk: &dyn Disk, path: &Path) -> Result<Option<Published>, IoError> {
+/// What the last writer has published, if that is still to be read.
+pub(crate) fn read_published(disk: &dyn Disk, path: &Path) -> Result<Option<Published>, IoError> {
     let file = disk.open(path, Access::Read).context(path, "open")?;
     for _ in 0..LOCK_ATTEMPTS {
         let bytes = file.read_vec_at(0, RECORD_LEN).context(path, "read")?;

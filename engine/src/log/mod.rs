@@ -4,6 +4,7 @@
 //! - `frames`, `replay`: walking frames, and what their batches do to the log's state;
 //! - `recover`: what is behind the last checkpoint, torn or rotten;
 //! - `change`, `stage`, `commit`, `appender`: from many threads to one file, durably;
+//! - `generation`: a segment written anew beside the old one;
 //! - `read`, `scan`, `tree`: entries, ranges of them, and proofs;
 //! - `lock`: one writer, and what it tells other processes.
 
@@ -15,6 +16,7 @@ mod commit;
 mod declare;
 mod entry;
 mod frames;
+mod generation;
 mod head;
 mod lock;
 mod open;
@@ -46,8 +48,9 @@ pub(crate) use self::{
     commit::{Assigned, Core},
     declare::DeclareError,
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
+    generation::NextGeneration,
     head::WRITER,
-    lock::{Publisher, Writer, lock_for_writing, look_for_writer},
+    lock::{Publisher, Writer, lock_for_writing, look_for_writer, read_published},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, save_cut},
     read::{Log, Place, Step},
     recover::judge,

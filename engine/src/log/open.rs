@@ -2,6 +2,7 @@
 
 use std::{
     io::ErrorKind,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -163,7 +164,8 @@ impl OpenLog {
         let hole = matches!(recovery.verdict, Verdict::UnsyncedHole { .. });
         let unsure = recovery.below_checkpoint && recovery.file_len > recovery.state.end_offset;
         if hole || unsure {
-            save_cut(&*log.disk, &log, recovery.state.end_offset, recovery.file_len, incarnation)?;
+            let tail = recovery.state.end_offset..recovery.file_len;
+            save_cut(&*log.disk, &log.path, &*log.file, tail, incarnation)?;
         }
         let end = recovery.state.end_offset;
         let mut appender = Appender::new(AppenderStart {
@@ -270,17 +272,17 @@ fn sync_before_reading(path: &Path, file: &Arc<dyn DiskFile>, how: OpenAs) -> Re
     }
 }
 
-/// Copies `from..to` of the segment beside it before it is cut.
+/// Copies a stretch of the segment at `path` beside it before it is given up.
 pub(crate) fn save_cut(
     disk: &dyn Disk,
-    log: &Log,
-    from: u64,
-    to: u64,
+    path: &Path,
+    from: &dyn DiskFile,
+    stretch: Range<u64>,
     incarnation: u64,
 ) -> Result<(), IoError> {
-    let path = cut_path(&log.path, incarnation);
+    let path = cut_path(path, incarnation);
     let file = disk.open(&path, Access::CreateNew).context(&path, "create")?;
-    copy_range(&*log.file, &*file, from, to, 0).context(&path, "write")?;
+    copy_range(from, &*file, stretch.start, stretch.end, 0).context(&path, "write")?;
     file.sync().context(&path, "sync")?;
     let folder = path.parent().unwrap_or(Path::new("."));
     disk.sync_dir(folder).context(folder, "sync")

@@ -41,6 +41,14 @@ pub enum MetadataError {
         /// What is wrong.
         reason: String,
     },
+    /// `index.json` was written by a later version.
+    #[error("{}: version {version} is not supported, this program knows {VERSION}", .path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -93,10 +101,7 @@ impl Metadata {
             return Err(invalid(format!("the format is {:?}, not {FORMAT:?}", metadata.format)));
         }
         if metadata.version != VERSION {
-            return Err(invalid(format!(
-                "version {} is not supported, this program knows {VERSION}",
-                metadata.version
-            )));
+            return Err(MetadataError::Unsupported { path, version: metadata.version });
         }
         Ok(metadata)
     }

@@ -22,7 +22,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct LogView {
     pub(super) workspace: Workspace,
-    pub(super) log: Arc<Log>,
+    pub(crate) log: Arc<Log>,
 }
 
 /// Figures of one log.
