@@ -25,6 +25,7 @@ const BAR_LEN_MIN: u64 = 64 << 20;
 /// workspace meanwhile.
 #[derive(Debug, Parser)]
 #[command(name = "annals-fsck", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Args {
     /// The folder of the workspace
     #[arg(value_name = "DIR")]
