@@ -1,12 +1,15 @@
 //! Files, clocks and randomness: the only module that touches them.
 //!
 //! Everything above works through [`Disk`] and [`DiskFile`], so that tests can put a simulated
-//! machine in the place of the operating system ([`OsDisk`]).
+//! machine in the place of the operating system ([`OsDisk`]): the module `sim`, behind the feature of
+//! that name.
 //!
 //! Durability is the caller's business: nothing here syncs unless it is asked to. What the
 //! callers rely on is stated at each method.
 
 mod os;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 

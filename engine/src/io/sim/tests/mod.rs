@@ -1,0 +1,1 @@
+//! The simulated machine keeps and loses what it says.
