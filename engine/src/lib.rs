@@ -80,7 +80,8 @@ pub use bytes::{
 pub use entry::{EntryHeader, FrontierRow, Kind};
 pub use error::{Cause, Corruption, IoError, LostEntries};
 pub use log::{
-    AppendError, Change, Direction, Durability, Entry, Progress, ReadError, Scan, Verdict,
+    AppendError, Change, Direction, Durability, Entry, Predecessor, Progress, ReadError, Scan,
+    Verdict,
 };
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{

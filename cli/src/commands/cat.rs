@@ -13,7 +13,8 @@ use crate::{
 
 /// Write the payloads of changes to stdout, in order.
 ///
-/// Of this client's log, unless --client or --merged says otherwise. Control entries, the engine's own, are left out,
+/// Of the log that this client writes, unless --client or --merged says otherwise; if it has gone on in a successor
+/// log, --client with its id gives all of its logs, the oldest first. Control entries, the engine's own, are left out,
 /// so that indices may have gaps. What is damaged is named on stderr and passed over; then the exit code is 1. Works
 /// beside a writer, and shows what is durable.
 #[derive(Debug, clap::Args)]

@@ -48,8 +48,13 @@ pub(crate) fn run(args: &StatsArgs, out: &mut impl Write) -> anyhow::Result<Outc
         return Ok(outcome);
     }
     writeln!(out, "workspace {}", stats.workspace)?;
+    let own_log = workspace.own_log().id();
     for log in &stats.clients {
-        let own = if log.client == workspace.client() { " (this client)" } else { "" };
+        let own = match log.client == workspace.client() {
+            true if log.log == own_log => " (this client)",
+            true => " (this client, before it went on in another log)",
+            false => "",
+        };
         writeln!(out, "\nclient    {}{own}", log.client)?;
         writeln!(out, "log       {}", log.log)?;
         writeln!(out, "root      {}", log.root)?;

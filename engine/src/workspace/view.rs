@@ -1,6 +1,7 @@
 //! Reading one log.
 
 use std::{
+    collections::HashMap,
     ops::{Bound, RangeBounds},
     sync::Arc,
     time::Duration,
@@ -11,7 +12,7 @@ use crate::{
     bytes::{ClientId, Hash, LogId, StreamId, Timestamp},
     error::Corruption,
     index::DeclarationForm,
-    log::{Direction, Entry, Log, READ_AHEAD_LONG, ReadError, Scan},
+    log::{Direction, Entry, Log, Predecessor, READ_AHEAD_LONG, ReadError, Scan},
     merkle::{ConsistencyProof, InclusionProof},
 };
 
@@ -82,14 +83,22 @@ impl Workspace {
         found.map(|log| LogView { workspace: self.clone(), log }).ok_or(ReadError::UnknownLog(log))
     }
 
-    /// The logs of a client; usually one.
+    /// The logs of a client; usually one. A log that continues another one comes behind it.
     ///
     /// # Errors
     ///
     /// [`ReadError::UnknownClient`].
     pub fn logs_of(&self, client: ClientId) -> Result<Vec<LogView>, ReadError> {
-        let logs: Vec<LogView> =
+        let mut logs: Vec<LogView> =
             self.logs().into_iter().filter(|log| log.client() == client).collect();
+        let before: HashMap<LogId, LogId> =
+            logs.iter().filter_map(|log| Some((log.id(), log.predecessor()?.log))).collect();
+        // Headers are anybody's to write: a circle ends where it has been longer than the list.
+        let count = before.len();
+        let ancestors = |log: &LogView| {
+            std::iter::successors(before.get(&log.id()), |log| before.get(log)).take(count).count()
+        };
+        logs.sort_by_key(ancestors);
         if logs.is_empty() { Err(ReadError::UnknownClient(client)) } else { Ok(logs) }
     }
 }
@@ -98,6 +107,12 @@ impl LogView {
     /// The log's id.
     pub fn id(&self) -> LogId {
         self.log.id()
+    }
+
+    /// The log that this one continues: its client has left that one because it was damaged past mending, or
+    /// had forked.
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.log.header.predecessor
     }
 
     /// The client that writes it.

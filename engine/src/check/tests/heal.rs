@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Frontier, ImportError,
+    Frontier, ImportError, LogView,
     batch::{Encoder, set_continues},
     bundle::{BundleRow, BundleWriter, BundledLog},
     check::RepairOptions,
@@ -319,9 +319,11 @@ fn a_client_goes_on_in_a_successor() {
     let workspace = Workspace::open(folder.path(), Options::default()).unwrap();
     let log = workspace.own_log();
     assert_ne!(log.id(), sample.log);
-    let predecessor = log.log.header.predecessor.unwrap();
+    let predecessor = log.predecessor().unwrap();
     assert_eq!((predecessor.log, predecessor.size), (sample.log, family.count()));
     assert_eq!(predecessor.root, family.root);
+    let both: Vec<_> = workspace.logs_of(workspace.client()).unwrap();
+    assert_eq!(both.iter().map(LogView::id).collect::<Vec<_>>(), [sample.log, log.id()]);
     let old = workspace.log(sample.log).unwrap();
     old.entry(frame.entries.start).unwrap_err();
     assert_eq!(old.entry(frame.entries.end).unwrap().payload(), sample.frames[4].payloads[0]);
