@@ -322,8 +322,9 @@ fn a_client_goes_on_in_a_successor() {
     let predecessor = log.predecessor().unwrap();
     assert_eq!((predecessor.log, predecessor.size), (sample.log, family.count()));
     assert_eq!(predecessor.root, family.root);
-    let both: Vec<_> = workspace.logs_of(workspace.client()).unwrap();
-    assert_eq!(both.iter().map(LogView::id).collect::<Vec<_>>(), [sample.log, log.id()]);
+    let both =
+        workspace.logs_of(workspace.client()).unwrap().iter().map(LogView::id).collect::<Vec<_>>();
+    assert_eq!(both, [sample.log, log.id()]);
     let old = workspace.log(sample.log).unwrap();
     old.entry(frame.entries.start).unwrap_err();
     assert_eq!(old.entry(frame.entries.end).unwrap().payload(), sample.frames[4].payloads[0]);
