@@ -4,6 +4,7 @@ mod concurrency;
 mod durability;
 mod golden;
 mod hazards;
+mod processes;
 mod programs;
 mod reading;
 mod reference;

@@ -31,14 +31,16 @@ fn programs() -> &'static Path {
     })
 }
 
-fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     Command::new(programs().join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Runs a program with `input` on stdin.
-fn run_program(name: &str, arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn run_program(name: &str, arguments: &[&str], input: &[u8]) -> Output {
     let (name, input) = (name.to_owned(), input.to_vec());
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    // Built before the time is taken.
+    programs();
     within(move || {
         let mut command = program(&name);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -52,12 +54,12 @@ fn run_program(name: &str, arguments: &[&str], input: &[u8]) -> Output {
     })
 }
 
-fn annals(arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn annals(arguments: &[&str], input: &[u8]) -> Output {
     run_program("annals", arguments, input)
 }
 
 /// The same, when it must succeed: what it wrote to stdout.
-fn done(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn done(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let output = annals(arguments, input);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {message}");
@@ -65,7 +67,7 @@ fn done(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// A new workspace, as text for arguments.
-fn workspace() -> (tempfile::TempDir, String) {
+pub(crate) fn workspace() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w").to_str().unwrap().to_owned();
     done(&["init", &path], b"");
@@ -73,7 +75,7 @@ fn workspace() -> (tempfile::TempDir, String) {
 }
 
 /// The only segment of a workspace.
-fn segment(workspace: &str) -> PathBuf {
+pub(crate) fn segment(workspace: &str) -> PathBuf {
     let logs = std::fs::read_dir(Path::new(workspace).join("logs")).unwrap();
     let mut paths = logs.map(|entry| entry.unwrap().path());
     paths.find(|path| path.extension().is_some_and(|end| end == "seg")).unwrap()
@@ -228,7 +230,7 @@ fn a_second_writer_is_told_so() {
     assert!(first.wait().unwrap().success());
 }
 
-fn append(workspace: &str) -> Child {
+pub(crate) fn append(workspace: &str) -> Child {
     let mut command = program("annals");
     command.args(["append", workspace, "--sync", "each", "--ack"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
