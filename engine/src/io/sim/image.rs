@@ -1,8 +1,8 @@
 //! What a machine stores: files and names, each as programs see it and as the disk holds it.
 //!
-//! A file is an inode: the content that reads see (`live`), the content that is durable, and between
-//! them the operations that were not synced, in order. Names are kept the same way, apart from the
-//! files: a name is bound to an inode by an operation that is pending until its folder is synced.
+//! Names are kept as files are (`inode`), but apart from them: the names that programs see, those that
+//! are durable, and between them the operations of folders that were not synced. So a file can be durable
+//! without a name, and a name without what was written to its file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    content::{Content, check_end},
-    history::{Event, SyncOutcome},
-};
+use super::{content::Content, history::Event, inode::Inode};
 
 pub(super) type InodeId = u64;
 pub(super) type Names = Arc<BTreeMap<PathBuf, Node>>;
@@ -24,27 +21,6 @@ pub(super) type Names = Arc<BTreeMap<PathBuf, Node>>;
 pub(super) enum Node {
     Folder,
     File(InodeId),
-}
-
-/// A change of a file that a power loss can undo on its own.
-#[derive(Clone)]
-pub(super) enum FileOp {
-    Data {
-        offset: u64,
-        bytes: Arc<[u8]>,
-    },
-    /// `cuts`: it was issued to shorten the file, so what stood behind `len` goes with it. Where such a cut
-    /// is lost and a later extension is not, the old bytes are there again.
-    Len {
-        len: u64,
-        cuts: bool,
-    },
-}
-
-#[derive(Clone)]
-pub(super) struct PendingFile {
-    pub(super) seq: u64,
-    pub(super) op: FileOp,
 }
 
 /// A change of one folder.
@@ -65,21 +41,6 @@ pub(super) enum Pending {
     Name(usize),
 }
 
-#[derive(Clone, Default)]
-pub(super) struct Inode {
-    pub(super) live: Content,
-    pub(super) durable: Content,
-    /// What was durable before the last sync, for stale reads.
-    pub(super) older: Content,
-    pub(super) ops: Arc<Vec<PendingFile>>,
-    /// A failed sync forgot operations: `live` is more than `durable` with `ops`.
-    forgotten: bool,
-    /// Handles to it.
-    pub(super) opened: u32,
-    pub(super) locked_shared: u32,
-    pub(super) locked: bool,
-}
-
 #[derive(Clone)]
 pub(super) struct Image {
     pub(super) inodes: BTreeMap<InodeId, Inode>,
@@ -95,22 +56,6 @@ pub(super) struct Image {
     pub(super) drawn: u64,
 }
 
-impl FileOp {
-    pub(super) fn apply(&self, content: &mut Content) {
-        match self {
-            Self::Data { offset, bytes } => {
-                content.put(bytes, *offset).expect("it was stored there before");
-            }
-            Self::Len { len, cuts } => {
-                if *cuts {
-                    content.discard_from(*len);
-                }
-                content.set_len_only(*len);
-            }
-        }
-    }
-}
-
 impl PendingName {
     pub(super) fn apply(&self, names: &mut BTreeMap<PathBuf, Node>) {
         for (path, node) in &self.bindings {
@@ -118,81 +63,6 @@ impl PendingName {
                 Some(node) => drop(names.insert(path.clone(), *node)),
                 None => drop(names.remove(path)),
             }
-        }
-    }
-}
-
-impl Inode {
-    /// A file that is durable as it is.
-    pub(super) fn settled(content: Content) -> Self {
-        Self { live: content.clone(), durable: content, ..Self::default() }
-    }
-
-    /// The length once all that is pending is durable.
-    fn expected_len(&self) -> u64 {
-        let lens = self.ops.iter().rev().find_map(|pending| match pending.op {
-            FileOp::Len { len, .. } => Some(len),
-            FileOp::Data { .. } => None,
-        });
-        lens.unwrap_or(self.durable.len())
-    }
-
-    fn push(&mut self, seq: &mut u64, op: FileOp) {
-        Arc::make_mut(&mut self.ops).push(PendingFile { seq: *seq, op });
-        *seq += 1;
-    }
-
-    fn write(&mut self, seq: &mut u64, bytes: &Arc<[u8]>, offset: u64) -> io::Result<()> {
-        check_end(offset, bytes.len())?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let end = offset + bytes.len() as u64;
-        let grows = end > self.live.len() || end > self.expected_len();
-        self.live.write(bytes, offset)?;
-        if grows {
-            self.push(seq, FileOp::Len { len: self.live.len(), cuts: false });
-        }
-        self.push(seq, FileOp::Data { offset, bytes: Arc::clone(bytes) });
-        Ok(())
-    }
-
-    fn set_len(&mut self, seq: &mut u64, len: u64) {
-        let expected = self.expected_len();
-        if len != self.live.len() || len != expected {
-            let cuts = len < self.live.len().max(expected);
-            self.live.set_len(len);
-            self.push(seq, FileOp::Len { len, cuts });
-        }
-    }
-
-    fn sync(&mut self, outcome: SyncOutcome) {
-        match outcome {
-            SyncOutcome::Durable => {
-                if self.ops.is_empty() {
-                    return;
-                }
-                self.older = self.durable.clone();
-                if self.forgotten {
-                    for pending in self.ops.iter() {
-                        pending.op.apply(&mut self.durable);
-                    }
-                    self.durable.discard_from(self.durable.len());
-                } else {
-                    self.durable = self.live.clone();
-                }
-                self.ops = Arc::default();
-            }
-            SyncOutcome::Forgotten => {
-                self.forgotten |= !self.ops.is_empty();
-                self.ops = Arc::default();
-            }
-            SyncOutcome::Reverted => {
-                self.live = self.durable.clone();
-                self.ops = Arc::default();
-                self.forgotten = false;
-            }
-            SyncOutcome::Lie => {}
         }
     }
 }
@@ -373,10 +243,7 @@ impl Image {
         let id = match self.file(path) {
             Ok(id) => {
                 let inode = self.inodes.get_mut(&id).expect("a name has its file");
-                inode.live = content.clone();
-                inode.durable = content;
-                inode.ops = Arc::default();
-                inode.forgotten = false;
+                inode.settle(content);
                 id
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -463,7 +330,11 @@ impl Image {
             live: Arc::clone(&names),
             durable: names,
             name_ops: Arc::default(),
-            ..self.clone()
+            next_inode: self.next_inode,
+            next_seq: self.next_seq,
+            clock: self.clock,
+            seed: self.seed,
+            drawn: self.drawn,
         }
     }
 

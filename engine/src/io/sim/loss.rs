@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     SECTOR_LEN,
     content::Content,
-    image::{FileOp, Image, InodeId, Pending},
+    image::{Image, InodeId, Pending},
+    inode::FileOp,
     random::Random,
 };
 

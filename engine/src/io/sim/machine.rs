@@ -120,6 +120,11 @@ impl Machine {
             };
             self.off_after = Some(left);
         }
+        self.edit(event)
+    }
+
+    /// As [`Machine::change`], with power or without.
+    fn edit(&mut self, event: Event) -> io::Result<()> {
         self.image.apply(&event)?;
         self.mutations += 1;
         if let Some(recording) = &mut self.recording {
@@ -173,7 +178,7 @@ impl SimDisk {
 
     pub(super) fn replay(&self, event: &Event, clock: i64, drawn: u64) {
         let mut machine = self.machine();
-        machine.change(event.clone()).expect("it went well when it was recorded");
+        machine.edit(event.clone()).expect("it went well when it was recorded");
         machine.image.clock = clock;
         machine.image.drawn = drawn;
     }
@@ -286,7 +291,7 @@ impl SimDisk {
     }
 
     /// Puts a file there, with the folders above it, durable at once: how a test damages what is at rest. What
-    /// was pending for the file and its name is gone; open handles see the new content.
+    /// was pending for the file and its name is gone; open handles see the new content. It works with the power off, too.
     ///
     /// # Panics
     ///
@@ -294,7 +299,7 @@ impl SimDisk {
     pub fn set_content(&self, path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
         let path = normalise(path.as_ref());
         let bytes = Arc::from(bytes.as_ref());
-        let changed = self.machine().change(Event::SetContent { path, bytes });
+        let changed = self.machine().edit(Event::SetContent { path, bytes });
         changed.expect("a file can be there");
     }
 

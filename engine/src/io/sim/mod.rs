@@ -54,10 +54,12 @@ mod disk;
 mod fault;
 mod history;
 mod image;
+mod inode;
 mod loss;
 mod machine;
 mod protocol;
 mod random;
+mod ranges;
 #[cfg(test)]
 mod tests;
 mod tracker;

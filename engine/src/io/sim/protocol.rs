@@ -24,8 +24,8 @@ type Observer =
 ///   written to again;
 /// - *removed before its successor is durable*: a file is removed while its folder was not synced after another
 ///   name came into it, so that a power loss can take the new one and leave the old one removed;
-/// - *replaced before what it may refer to is durable*: the same for a file that another one is renamed over,
-///   of which the name that the other one had does not count;
+/// - *replaced before what it may refer to is durable*: the same for a file, seen before through this, that
+///   another one is renamed over; the name that the other one had does not count;
 /// - *sync after a failed sync*: the second one proves nothing; a file opened after the failure may be synced.
 ///
 /// Names that end in `.tmp` and files created by locking count for none of the rules of names.
@@ -63,7 +63,13 @@ impl Durability {
     /// What a file holds when it is first opened is taken for durable. A failed sync makes what it was to sync
     /// not durable until it is written again and synced. `u64::MAX` for a file that was never opened.
     pub fn synced_upto(&self, path: impl AsRef<Path>) -> u64 {
-        self.tracker.synced_upto(&normalise(path.as_ref()))
+        self.synced_upto_from(path, 0)
+    }
+
+    /// As [`Durability::synced_upto`], but what lies below `start` does not count: for a file with a head that
+    /// is written again in place. At least `start`.
+    pub fn synced_upto_from(&self, path: impl AsRef<Path>, start: u64) -> u64 {
+        self.tracker.synced_upto(&normalise(path.as_ref()), start)
     }
 
     /// Whether the folder was synced since this name came into it. True for what was there before.
@@ -135,9 +141,7 @@ impl Disk for ProtocolDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (plain_from, plain_to) = (normalise(from), normalise(to));
-        let replaces =
-            self.tracker().may_replace(&plain_to) && self.inner.open(to, Access::Read).is_ok();
-        self.tracker().check_rename(&plain_from, &plain_to, replaces);
+        self.tracker().check_rename(&plain_from, &plain_to);
         self.inner.rename(from, to)?;
         self.tracker().renamed(&plain_from, &plain_to);
         Ok(())

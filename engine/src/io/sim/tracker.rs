@@ -8,6 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
+use super::ranges::Ranges;
 use crate::io::DiskFile;
 
 /// A handle to a file.
@@ -27,15 +28,15 @@ struct File {
     syncing: BTreeMap<u64, Unsynced>,
     next_sync: u64,
     failures: u64,
-    /// What failed syncs were to make durable, and what was not written again since: from and to.
-    failed: Option<(u64, u64)>,
+    /// What failed syncs were to make durable, and what was not written again since.
+    failed: Ranges,
 }
 
 /// What was done and not synced.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Unsynced {
-    /// The lowest offset that was written to or added.
-    from: Option<u64>,
+    /// What was written to or added.
+    ranges: Ranges,
     /// The lowest length that the file was cut to.
     cut: Option<u64>,
 }
@@ -58,35 +59,46 @@ fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     a.into_iter().chain(b).min()
 }
 
-impl Unsynced {
-    fn with(self, other: Self) -> Self {
-        Self { from: lower(self.from, other.from), cut: lower(self.cut, other.cut) }
-    }
-}
-
 impl File {
-    fn unsynced(&self) -> Unsynced {
-        self.syncing.values().fold(self.now, |all, syncing| all.with(*syncing))
+    fn unsynced(&self) -> impl Iterator<Item = &Unsynced> {
+        [&self.now].into_iter().chain(self.syncing.values())
     }
 
-    /// The lowest offset that is not durable.
-    fn unsynced_from(&self) -> Option<u64> {
-        let failed = self.failed.map(|(from, _)| from);
+    /// The length that the file has, or had for a moment, since its last sync.
+    fn unsynced_cut(&self) -> Option<u64> {
+        self.unsynced().filter_map(|unsynced| unsynced.cut).min()
+    }
+
+    /// The lowest offset that is not durable and not below `start`.
+    fn unsynced_from(&self, start: u64) -> Option<u64> {
         // A cut that was not synced takes nothing of what stands below it.
-        lower(lower(self.unsynced().from, self.unsynced().cut), failed)
+        let cut = self.unsynced_cut().map(|cut| cut.max(start));
+        let ranges = self.unsynced().map(|unsynced| &unsynced.ranges).chain([&self.failed]);
+        ranges.filter_map(|ranges| ranges.first_from(start)).chain(cut).min()
     }
 
-    fn mark(&mut self, offset: u64) {
-        self.now.from = lower(self.now.from, Some(offset));
+    fn mark_write(&mut self, offset: u64, end: u64) {
+        // Where it begins behind the end, the bytes between are added too.
+        self.now.ranges.insert(offset.min(self.len)..end);
+    }
+
+    fn mark_len(&mut self, len: u64) {
+        if len < self.len {
+            self.now.cut = lower(self.now.cut, Some(len));
+            self.now.ranges.remove(&(len..u64::MAX));
+        } else {
+            self.now.ranges.insert(self.len..len);
+        }
     }
 }
 
 impl Tracker {
-    pub(super) fn synced_upto(&self, path: &Path) -> u64 {
+    /// The lowest offset at or above `start` that is not durable.
+    pub(super) fn synced_upto(&self, path: &Path, start: u64) -> u64 {
         let file = self.state.lock().files.get(path).cloned();
         file.map_or(u64::MAX, |file| {
             let file = file.lock();
-            file.unsynced_from().unwrap_or(file.len)
+            file.unsynced_from(start).unwrap_or(file.len.max(start))
         })
     }
 
@@ -126,18 +138,14 @@ impl Tracker {
         TrackedFile { file, failures }
     }
 
-    /// Whether a rule wants to know if there is a file at `path` that a rename replaces.
-    pub(super) fn may_replace(&self, path: &Path) -> bool {
-        !is_temporary(path) && !self.names_pending(folder_of(path)).is_empty()
-    }
-
-    pub(super) fn check_rename(&self, from: &Path, to: &Path, replaces: bool) {
+    pub(super) fn check_rename(&self, from: &Path, to: &Path) {
         let call = format!("rename to {}", to.display());
         let file = self.state.lock().files.get(from).cloned();
-        if let Some(offset) = file.and_then(|file| file.lock().unsynced_from()) {
+        if let Some(offset) = file.and_then(|file| file.lock().unsynced_from(0)) {
             let rule = format!("rename before sync: unsynced from byte {offset}");
             self.violated(from, &call, &rule);
         }
+        let replaces = !is_temporary(to) && self.state.lock().files.contains_key(to);
         if let Some(name) = self.pending_beside(to, from).filter(|_| replaces) {
             let name = name.display();
             let rule = format!("replaced before what it may refer to is durable: {name}");
@@ -147,8 +155,11 @@ impl Tracker {
 
     pub(super) fn renamed(&self, from: &Path, to: &Path) {
         let mut state = self.state.lock();
-        let file = state.files.remove(from).unwrap_or_default();
-        state.files.insert(to.to_owned(), file);
+        match state.files.remove(from) {
+            Some(file) => drop(state.files.insert(to.to_owned(), file)),
+            // Never opened, so nothing is known of what is there now.
+            None => drop(state.files.remove(to)),
+        }
         state.names.remove(from);
         if !is_temporary(to) {
             state.names.insert(to.to_owned());
@@ -192,15 +203,13 @@ impl Tracker {
     pub(super) fn before_write(&self, file: &TrackedFile, path: &Path, offset: u64, len: usize) {
         let mut file = file.file.lock();
         let end = offset.saturating_add(len as u64);
-        if let Some(cut) = file.unsynced().cut.filter(|cut| *cut < end) {
+        if let Some(cut) = file.unsynced_cut().filter(|cut| *cut < end) {
             let call = format!("write of {len} bytes at {offset}");
             let rule = format!("write above an unsynced cut: cut to {cut} bytes");
             self.violated(path, &call, &rule);
         }
         if len > 0 {
-            // Where it begins behind the end, the bytes between are added too.
-            let from = offset.min(file.len);
-            file.mark(from);
+            file.mark_write(offset, end);
         }
     }
 
@@ -227,13 +236,9 @@ impl TrackedFile {
         }
         let mut file = self.file.lock();
         let end = offset.saturating_add(written as u64);
-        let from = offset.min(file.len);
-        file.mark(from);
+        file.mark_write(offset, end);
         file.len = file.len.max(end);
-        file.failed = file.failed.and_then(|(from, to)| {
-            let from = if offset <= from { from.max(end) } else { from };
-            (from < to).then_some((from, to))
-        });
+        file.failed.remove(&(offset..end));
     }
 
     pub(super) fn before_set_len(&self, len: u64) {
@@ -244,8 +249,7 @@ impl TrackedFile {
         let mut file = self.file.lock();
         file.mark_len(len);
         file.len = len;
-        file.failed =
-            file.failed.map(|(from, to)| (from, to.min(len))).filter(|(from, to)| from < to);
+        file.failed.remove(&(len..u64::MAX));
     }
 
     pub(super) fn end_sync(&self, sync: u64, succeeded: bool) {
@@ -256,20 +260,7 @@ impl TrackedFile {
         }
         file.failures += 1;
         file.now.cut = lower(file.now.cut, begun.cut);
-        if let Some(from) = begun.from {
-            let (old_from, old_to) = file.failed.unwrap_or((from, 0));
-            file.failed = Some((old_from.min(from), old_to.max(file.len)));
-        }
-    }
-}
-
-impl File {
-    fn mark_len(&mut self, len: u64) {
-        if len < self.len {
-            self.now.cut = lower(self.now.cut, Some(len));
-        } else if len > self.len {
-            self.mark(self.len);
-        }
+        file.failed.extend(&begun.ranges);
     }
 }
 
