@@ -237,9 +237,7 @@ impl Drop for SimFile {
             Some(LockKind::Exclusive) => inode.locked = false,
             None => {}
         }
-        if inode.opened == 0 {
-            machine.image.forget_unreachable();
-        }
+        machine.image.closed(self.inode);
     }
 }
 

@@ -153,8 +153,8 @@ impl Image {
         }
     }
 
-    fn push_name(&mut self, folder: PathBuf, bindings: Vec<(PathBuf, Option<Node>)>) {
-        let pending = PendingName { seq: self.next_seq, folder, bindings };
+    fn push_name(&mut self, folder: &Path, bindings: Vec<(PathBuf, Option<Node>)>) {
+        let pending = PendingName { seq: self.next_seq, folder: folder.to_owned(), bindings };
         Arc::make_mut(&mut self.name_ops).push(pending);
         self.next_seq += 1;
     }
@@ -172,7 +172,7 @@ impl Image {
     }
 
     fn create(&mut self, path: &Path) -> io::Result<()> {
-        self.check_folder(&folder_of(path))?;
+        self.check_folder(folder_of(path))?;
         if self.node(path).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -182,7 +182,7 @@ impl Image {
     }
 
     fn create_dir(&mut self, path: &Path) -> io::Result<()> {
-        self.check_folder(&folder_of(path))?;
+        self.check_folder(folder_of(path))?;
         if self.node(path).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -197,7 +197,7 @@ impl Image {
             }
             result => result?,
         };
-        self.check_folder(&folder_of(to))?;
+        self.check_folder(folder_of(to))?;
         if self.node(to) == Some(Node::Folder) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
@@ -277,6 +277,13 @@ impl Image {
                 Node::Folder => None,
             })
             .collect()
+    }
+
+    /// A handle to this file was dropped.
+    pub(super) fn closed(&mut self, id: InodeId) {
+        if !self.live.values().any(|node| *node == Node::File(id)) {
+            self.forget_unreachable();
+        }
     }
 
     /// Lets go of the files that nobody can come to any more.
@@ -365,8 +372,13 @@ impl Image {
     }
 }
 
-/// The path without what means nothing. There is no current folder but the root of relative paths.
+/// The path without what means nothing. Needless slashes may be left, as paths are compared by their parts.
+/// There is no current folder but the root of relative paths.
 pub(super) fn normalise(path: &Path) -> PathBuf {
+    let is_plain = |part| matches!(part, Component::Normal(_) | Component::RootDir);
+    if path.components().all(is_plain) {
+        return path.to_owned();
+    }
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
@@ -379,8 +391,8 @@ pub(super) fn normalise(path: &Path) -> PathBuf {
 }
 
 /// The folder that holds the name.
-fn folder_of(path: &Path) -> PathBuf {
-    path.parent().map(Path::to_owned).unwrap_or_default()
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 /// The top of the relative or of the absolute paths: it is always there.
