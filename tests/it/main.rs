@@ -1,9 +1,11 @@
 //! Integration tests of the engine, and the reference decoder that judges it.
 
 mod concurrency;
+mod damaged_here;
 mod durability;
 mod golden;
 mod hazards;
+mod importing;
 mod programs;
 mod reading;
 mod reference;
