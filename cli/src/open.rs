@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use annals::{OpenError, Options, Verdict, Workspace};
+use annals::{HinderedLog, OpenError, Options, Verdict, Workspace};
 
-use crate::exit::{Outcome, say};
+use crate::{
+    exit::{Outcome, say},
+    human,
+};
 
 /// Opens a workspace without changing anything in it; also beside a writer.
 pub(crate) fn to_read(dir: &Path) -> Result<Workspace, OpenError> {
@@ -56,4 +59,18 @@ pub(crate) fn name_unreadable(command: &str, workspace: &Workspace) -> Outcome {
         }
         if logs.is_empty() { Outcome::Done } else { Outcome::Incomplete }
     })
+}
+
+/// Names the logs that take part in an exchange only as far as they are sound here. `what` becomes of the rest.
+pub(crate) fn name_hindered(command: &str, logs: &[HinderedLog], what: &str) -> Outcome {
+    for log in logs {
+        if log.client.is_none() {
+            // It cannot be opened at all, and was named when the workspace was.
+            continue;
+        }
+        let HinderedLog { log, size, reason, .. } = log;
+        let sound = human::counted(*size, "entry");
+        say("annals", format_args!("{command}: log {log}: what follows {sound} {what}: {reason}"));
+    }
+    if logs.is_empty() { Outcome::Done } else { Outcome::Incomplete }
 }

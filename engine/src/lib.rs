@@ -85,8 +85,9 @@ pub use log::{
 };
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{
-    BackupError, Clock, ExportError, ExportReport, Frontier, ImportError, ImportReport, LogStats,
-    LogView, Merged, OpenError, Options, Stream, StreamError, Ticket, Workspace,
+    BackupError, Clock, ExportError, ExportReport, Frontier, HinderedLog, Hindrance, ImportError,
+    ImportReport, ImportedLog, LogStats, LogView, Merged, OpenError, Options, Stream, StreamError,
+    Ticket, Workspace,
 };
 
 /// The examples of the README are tests.

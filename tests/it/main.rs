@@ -1,10 +1,12 @@
 //! Integration tests of the engine, and the reference decoder that judges it.
 
 mod concurrency;
+mod damaged_here;
 mod durability;
 mod golden;
 mod hazards;
 mod processes;
+mod importing;
 mod programs;
 mod reading;
 mod reference;

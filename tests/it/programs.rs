@@ -196,6 +196,22 @@ fn bundles_are_taken_in_once() {
 }
 
 #[test]
+fn an_import_says_what_it_restores_and_what_is_damaged_here() {
+    let (folder, w) = workspace();
+    done(&["append", &w], b"a\n");
+    let old = folder.path().join("old").to_str().unwrap().to_owned();
+    done(&["backup", &w, &old], b"");
+    done(&["append", &w], b"b\nc\n");
+    let bundle = done(&["export", &w], b"");
+    let restored = annals(&["import", "--json", &old], &bundle);
+    let (out, err) =
+        [restored.stdout, restored.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).into();
+    assert!(err.contains("restored 2 entries that this device had lost"), "{err}");
+    assert!(out.contains("\"restored\":2") && out.contains("\"refused\":[]"), "{out}");
+    assert!(restored.status.success());
+}
+
+#[test]
 fn failures_exit_with_1_and_wrong_usage_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let nothing = folder.path().join("nothing").to_str().unwrap().to_owned();

@@ -249,12 +249,12 @@ fn a_fork_is_refused_and_both_roots_are_named() {
         let before = frontier(&fork.third);
         let error = fork.third.import(&exported(&fork.theirs, &Frontier::empty())[..]).unwrap_err();
         match error {
-            ImportError::Contradiction { log, size, ours: here, theirs: there } => {
+            ImportError::Contradiction { log, size, ours: here, theirs: there, .. } => {
                 assert_eq!(log, fork.theirs.own_log().id());
                 assert_eq!(here, fork.ours.own_log().root_at(size).unwrap());
                 assert_eq!(there, fork.theirs.own_log().root_at(size).unwrap());
             }
-            ImportError::Diverged { log, size, ours: here, their_size, theirs: there } => {
+            ImportError::Diverged { log, size, ours: here, their_size, theirs: there, .. } => {
                 assert_eq!(log, fork.theirs.own_log().id());
                 assert_eq!(here, fork.ours.own_log().root_at(size).unwrap());
                 assert_eq!(there, fork.theirs.own_log().root_at(their_size).unwrap());

@@ -19,7 +19,8 @@ use crate::{
 /// Write a bundle to stdout: the entries that another client of the workspace lacks.
 ///
 /// All entries of all logs, unless --since says what the other one has. What is exported is durable here first. The
-/// report goes to stderr.
+/// report goes to stderr. Of a log that is damaged here the bundle holds what comes before the damage; it is named, and
+/// the exit code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   annals export notes > all.bundle
@@ -30,7 +31,7 @@ pub(crate) struct ExportArgs {
     /// File with the frontier of the receiver, as `annals frontier` prints it
     #[arg(long, value_name = "FRONTIER.json")]
     since: Option<PathBuf>,
-    /// Report on stderr as JSON: {"logs", "entries", "bytes"}
+    /// Report on stderr as JSON: {"logs", "entries", "bytes", "cut": [{"client", "log", "size", "reason"}]}
     #[arg(long)]
     json: bool,
 }
@@ -64,6 +65,7 @@ pub(crate) fn run(
     bar.finish_and_clear();
     let report = report.with_context(|| args.dir.display().to_string())?;
     out.flush().context("stdout: cannot write")?;
+    let outcome = outcome.and(open::name_hindered("export", &report.cut, "is not exported"));
     // Nobody may be there to read it; the bundle is what counts.
     let _ = if args.json {
         write_json(report_to, &report)

@@ -3,7 +3,10 @@
 use std::{io::Write, path::PathBuf};
 
 use super::write_json;
-use crate::{exit::Outcome, open};
+use crate::{
+    exit::{Outcome, say},
+    open,
+};
 
 /// Print the frontier as JSON: for each log how many entries are here, and their root.
 ///
@@ -22,5 +25,13 @@ pub(crate) fn run(args: &FrontierArgs, out: &mut impl Write) -> anyhow::Result<O
     let workspace = open::to_read(&args.dir)?;
     let outcome = open::name_unreadable("frontier", &workspace);
     write_json(out, &workspace.frontier()?)?;
+    for log in workspace.logs() {
+        if let Some(damage) = log.damage() {
+            say(
+                "annals",
+                format_args!("frontier: only what comes before the damage is in it: {damage}"),
+            );
+        }
+    }
     Ok(outcome)
 }

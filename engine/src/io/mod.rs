@@ -236,7 +236,12 @@ pub(crate) fn temporary_name(path: &Path) -> std::path::PathBuf {
     name.into()
 }
 
-fn write_temporary(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
+/// Begins a file under a temporary name, in the place of one that a crash left; not synced.
+pub(crate) fn write_temporary(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+) -> io::Result<Arc<dyn DiskFile>> {
     let file = match disk.open(path, Access::CreateNew) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // Left behind by a crash.

@@ -8,6 +8,10 @@
 //! - `durable` and every checkpoint are at the end of an atomic group (F-6);
 //! - a checkpoint slot is written only when everything below it was synced and the other slot is
 //!   known to be durable (C-3).
+//!
+//! An import has an appender of its own for each log that it goes on with: see [`withheld`].
+
+mod withheld;
 
 use std::{
     ops::Range,
@@ -37,6 +41,8 @@ use crate::{
         stage::Staged,
     },
 };
+
+pub(crate) use self::withheld::{INDEX_PART_LEN_MAX, IndexPart};
 
 /// A checkpoint is written after this many bytes of frames.
 const CHECKPOINT_INTERVAL: u64 = 1 << 20;
@@ -76,6 +82,19 @@ pub(crate) enum BatchRefused {
     Replay(#[from] ReplayError),
 }
 
+/// Who is told what the index is to hold of the frames.
+#[derive(Debug)]
+pub(crate) enum Learner {
+    /// The index, with each write.
+    Index {
+        index: Arc<Index>,
+        /// Held by whoever feeds it.
+        feed: Arc<ReentrantMutex<()>>,
+    },
+    /// Nobody yet, as the frames are not published. It is kept as far as `room`, in bytes, allows.
+    Later { room: usize },
+}
+
 /// What an appender goes on from.
 pub(crate) struct AppenderStart {
     pub(crate) path: PathBuf,
@@ -89,8 +108,7 @@ pub(crate) struct AppenderStart {
     pub(crate) checkpoint_offset: u64,
     pub(crate) opening: u32,
     pub(crate) incarnation: u64,
-    pub(crate) index: Arc<Index>,
-    pub(crate) feed: Arc<ReentrantMutex<()>>,
+    pub(crate) learner: Learner,
     pub(crate) durable_len: Arc<AtomicU64>,
     pub(crate) publisher: Option<Publisher>,
     pub(crate) durability: Durability,
@@ -119,8 +137,7 @@ pub(crate) struct Appender {
     sync_failed: bool,
     opening: u32,
     incarnation: u64,
-    index: Arc<Index>,
-    feed: Arc<ReentrantMutex<()>>,
+    learner: Learner,
     durable_len: Arc<AtomicU64>,
     publisher: Option<Publisher>,
     durability: Durability,
@@ -138,6 +155,15 @@ struct Written {
     end_offset: u64,
     effect: Effect,
     root: Hash,
+}
+
+impl Written {
+    /// Tells the index, if that is where the index ends.
+    fn teach(&self, index: &Index) {
+        if index.position().end_offset == self.frame.offset {
+            index.push(&self.effect.summary(&self.frame, self.end_offset, self.root));
+        }
+    }
 }
 
 impl Appender {
@@ -162,8 +188,7 @@ impl Appender {
             sync_failed: false,
             opening: start.opening,
             incarnation: start.incarnation,
-            index: start.index,
-            feed: start.feed,
+            learner: start.learner,
             durable_len: start.durable_len,
             publisher: start.publisher,
             durability: start.durability,
@@ -341,7 +366,6 @@ impl Appender {
         }
         let (expected, found) = (batch.header().root(), self.state.peaks.root(self.hasher.keys()));
         if found != expected {
-            self.written.clear();
             return Err(ReplayError::Root { expected, found }.into());
         }
         self.file.write_all_at(&self.out, offset).context(&self.path, "write")?;
@@ -351,19 +375,16 @@ impl Appender {
 
     /// Tells the index what was written, unless somebody else is just reading it up.
     fn feed_index(&mut self) {
-        if let Some(_feeding) = self.feed.try_lock() {
-            for written in &self.written {
-                if self.index.position().end_offset == written.frame.offset {
-                    self.index.push(&written.effect.summary(
-                        &written.frame,
-                        written.end_offset,
-                        written.root,
-                    ));
+        match &self.learner {
+            Learner::Index { index, feed } => {
+                if let Some(_feeding) = feed.try_lock() {
+                    self.written.iter().for_each(|written| written.teach(index));
                 }
+                self.spare_effects.extend(self.written.drain(..).map(|written| written.effect));
+                self.spare_effects.truncate(4);
             }
+            Learner::Later { .. } => self.keep_for_later(),
         }
-        self.spare_effects.extend(self.written.drain(..).map(|written| written.effect));
-        self.spare_effects.truncate(4);
     }
 
     /// After a failed write: back to the last complete group if the disk is merely full.
@@ -382,10 +403,12 @@ impl Appender {
         self.state = mark;
         self.boundary = None;
         self.frames_unsynced = 0;
-        self.written.clear();
-        if self.index.position().end_offset > self.state.end_offset {
-            let _feeding = self.feed.lock();
-            self.index.truncate_tail();
+        self.written.retain(|written| written.end_offset <= self.state.end_offset);
+        if let Learner::Index { index, feed } = &self.learner
+            && index.position().end_offset > self.state.end_offset
+        {
+            let _feeding = feed.lock();
+            index.truncate_tail();
         }
         // The freed range is written again, so its cut must be durable first.
         let end = self.state.end_offset;
@@ -445,7 +468,10 @@ impl Appender {
 
     /// Whether so much waits for a sync that memory grows.
     pub(crate) fn wants_sync(&self) -> bool {
-        self.index.unpersisted_len() > INDEX_UNPERSISTED_MAX
+        match &self.learner {
+            Learner::Index { index, .. } => index.unpersisted_len() > INDEX_UNPERSISTED_MAX,
+            Learner::Later { .. } => false,
+        }
     }
 
     /// Makes everything durable and recorded as such in a synced checkpoint.

@@ -66,18 +66,6 @@ impl BatchCache {
             state.evict_one();
         }
     }
-
-    /// Forgets the batches of `log` from entry `index` on.
-    pub(crate) fn forget_from(&self, log: LogId, index: u64) {
-        let mut state = self.state.lock();
-        let State { batches, clock, used } = &mut *state;
-        batches.retain(|&(of, _), slot| {
-            let keep = of != log || slot.batch.end_index() <= index;
-            *used -= if keep { 0 } else { slot.batch.memory_len() };
-            keep
-        });
-        clock.retain(|key| batches.contains_key(key));
-    }
 }
 
 impl State {

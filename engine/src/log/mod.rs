@@ -42,7 +42,7 @@ pub use self::{
     segment::SegmentError,
 };
 pub(crate) use self::{
-    appender::{Appender, BatchRefused},
+    appender::{Appender, AppenderStart, BatchRefused, INDEX_PART_LEN_MAX, Learner},
     cache::BatchCache,
     checkpoint::{Checkpoint, LogState, Slot},
     commit::{Assigned, Core},
@@ -54,7 +54,7 @@ pub(crate) use self::{
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, save_cut},
     read::{Log, Place, Step},
     recover::judge,
-    replay::{Replay, decode_for},
+    replay::{Hasher, Replay, decode_for},
     scan::is_change,
     segment::{Segment, checkpoint_context, slot_offset},
 };

@@ -18,7 +18,7 @@ use crate::{
     index::Index,
     io::{Access, Disk, DiskFile},
     log::{
-        appender::{Appender, AppenderStart, Durability},
+        appender::{Appender, AppenderStart, Durability, IndexPart, Learner},
         cache::BatchCache,
         commit::{Core, Hooks},
         lock::Publisher,
@@ -145,8 +145,42 @@ impl OpenLog {
 
     /// The damage that keeps a writer from going on.
     pub(crate) fn blocking_damage(&self) -> Option<Corruption> {
-        let damage = self.log.view.read().damage.clone();
+        let damage = corruption(&self.log.path, &self.recovery);
         damage.filter(|_| !self.recovery.below_checkpoint)
+    }
+
+    /// Judges the end of a log that is open already, to go on behind what is published of it. What stands behind
+    /// that in the file belongs to nobody: an import left it that did not come through.
+    ///
+    /// Nobody else may write to the log meanwhile.
+    pub(crate) fn again(log: Arc<Log>) -> Result<Self, OpenLogError> {
+        sync_before_reading(&log.path, &log.file, OpenAs::Writer)?;
+        let segment = Segment::load_file(&log.path, Arc::clone(&log.file))?;
+        let file_len = segment.file.len().context(&log.path, "read the length of")?;
+        let mut recovery = recover(&segment, log.index.evidence(), file_len)
+            .map_err(|error| recover_error(&log.path, error))?;
+        let checkpoint = segment.checkpoint().map(|checkpoint| &checkpoint.state);
+        let checkpoint_offset = checkpoint.map_or(super::HEAD_LEN, |state| state.end_offset);
+        if let Some(state) = checkpoint.filter(|_| recovery.verdict != Verdict::Damaged)
+            && log.view.read().end_offset < checkpoint_offset
+        {
+            // An import that was judged could record what it had brought, and was not told so.
+            log.publish(state.clone(), &IndexPart::default());
+        }
+        let published = log.view.read().state.clone();
+        if recovery.state.end_offset > published.end_offset {
+            recovery.state = published;
+        } else if recovery.state.end_offset < published.end_offset
+            && recovery.verdict != Verdict::Damaged
+        {
+            recovery.verdict = Verdict::Damaged;
+            let end = Some(published.entry_count());
+            recovery.lost = Some(LostEntries { first: recovery.state.entry_count(), end });
+            recovery.watermark = published.end_offset;
+        }
+        let sequence = segment.checkpoint().map_or(0, |checkpoint| checkpoint.sequence);
+        let slot_damaged = segment.slots.contains(&super::Slot::Damaged);
+        Ok(Self { log, recovery, sequence, checkpoint_offset, slot_damaged })
     }
 
     /// Makes the end of the log trustworthy and opens it for appending.
@@ -155,6 +189,35 @@ impl OpenLog {
         options: &WriterOptions,
         publisher: Option<Publisher>,
     ) -> Result<Arc<Log>, IoError> {
+        let log = Arc::clone(&self.log);
+        let learner = Learner::Index { index: Arc::clone(&log.index), feed: Arc::clone(&log.feed) };
+        let mut appender = self.into_appender(options, publisher, learner)?;
+        appender.publish();
+        let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
+        log.core.set(core).expect("a log becomes a writer once");
+        Ok(log)
+    }
+
+    /// The same, for an import: what is appended is not published, and what the index is to learn of it is kept as
+    /// far as `room`, in bytes, allows.
+    pub(crate) fn into_withheld(
+        self,
+        options: &WriterOptions,
+        room: usize,
+    ) -> Result<Appender, IoError> {
+        if self.log.unindexed_len() <= UNINDEXED_LEN_MAX {
+            // What is kept for the index can be told to it only if it has all that comes before.
+            let _ = self.log.read_up_index();
+        }
+        self.into_appender(options, None, Learner::Later { room })
+    }
+
+    fn into_appender(
+        self,
+        options: &WriterOptions,
+        publisher: Option<Publisher>,
+        learner: Learner,
+    ) -> Result<Appender, IoError> {
         let Self { log, recovery, sequence, checkpoint_offset, slot_damaged } = self;
         let writable = recovery.verdict != Verdict::Damaged || recovery.below_checkpoint;
         assert!(writable, "a log that is damaged behind its checkpoint is not written");
@@ -178,8 +241,7 @@ impl OpenLog {
             checkpoint_offset,
             opening: recovery.opening.saturating_add(1),
             incarnation,
-            index: Arc::clone(&log.index),
-            feed: Arc::clone(&log.feed),
+            learner,
             durable_len: Arc::clone(&log.durable_len),
             publisher,
             durability: options.durability,
@@ -190,10 +252,7 @@ impl OpenLog {
         if recovery.file_len != end || checkpoint_offset != end || slot_damaged {
             appender.settle(recovery.watermark.min(end), recovery.file_len)?;
         }
-        appender.publish();
-        let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
-        log.core.set(core).expect("a log becomes a writer once");
-        Ok(log)
+        Ok(appender)
     }
 }
 

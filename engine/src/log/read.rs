@@ -134,14 +134,18 @@ impl Log {
         self.core.get().map_or(written, |core| core.end_index().max(written))
     }
 
-    /// Entries before the damage, or all if there is none.
+    /// Entries that have a place in the tree: all, but for those behind damage that no checkpoint bridges.
     pub(crate) fn readable_size(&self) -> u64 {
         // Not counted under the guard: a lock that is taken twice waits for a writer between.
-        let before_damage = {
-            let view = self.view.read();
-            view.damage.is_some().then(|| view.state.entry_count())
-        };
+        let before_damage = self.blocking_damage().map(|damage| damage.lost.first);
         before_damage.unwrap_or_else(|| self.entry_count())
+    }
+
+    /// Damage behind the last checkpoint, which keeps everybody from writing to the log. Below it the
+    /// checkpoint says how the log goes on.
+    pub(crate) fn blocking_damage(&self) -> Option<Corruption> {
+        let view = self.view.read();
+        view.damage.clone().filter(|damage| damage.lost.first >= view.state.entry_count())
     }
 
     pub(crate) fn frame_reader(&self, limit: u64, read_ahead: usize) -> FrameReader {

@@ -75,6 +75,13 @@ impl Effect {
         self.nodes.clear();
     }
 
+    /// Gives back memory that was set aside for larger ones.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.streams.shrink_to_fit();
+        self.declarations.shrink_to_fit();
+        self.nodes.shrink_to_fit();
+    }
+
     pub(crate) fn summary<'a>(
         &'a self,
         frame: &FrameHeader,

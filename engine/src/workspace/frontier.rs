@@ -1,9 +1,115 @@
 //! Frontiers: how far each log goes, the version vector of a workspace (E-7).
+//!
+//! A frontier names of each log what is sound here. Of a damaged log that is what comes before the damage, up to the
+//! end of a group: with its root anybody can check it, and go on from there.
+
+use std::path::PathBuf;
 
 use crate::{
-    bytes::{DecodeError, LogId},
+    bytes::{ClientId, DecodeError, LogId},
     entry::{FrontierRow, decode_frontier},
+    error::Corruption,
+    log::{Log, ReadError},
 };
+
+/// Why a log takes part in an exchange only in part, or not at all. As JSON: a message.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Hindrance {
+    /// Acknowledged entries of it are damaged here.
+    #[error(transparent)]
+    Damaged(#[from] Corruption),
+    /// Its segment here cannot be used.
+    #[error("{}: {reason}", .path.display())]
+    Unreadable {
+        /// The segment file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Hindrance {
+    /// An error that concerns one log alone; any other is given back.
+    pub(super) fn of(error: ReadError) -> Result<Self, ReadError> {
+        match error {
+            ReadError::Corrupt(damage) => Ok(Self::Damaged(damage)),
+            ReadError::UnknownKind { ref path, .. } | ReadError::Unsupported { ref path, .. } => {
+                Ok(Self::Unreadable { path: path.clone(), reason: error.to_string() })
+            }
+            error => Err(error),
+        }
+    }
+}
+
+impl serde::Serialize for Hindrance {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A log that takes part in an exchange only in part, or not at all; the others are not concerned.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct HinderedLog {
+    /// The client that writes it, if that is known.
+    pub client: Option<ClientId>,
+    /// The log.
+    pub log: LogId,
+    /// How many of its entries take part: those before the damage.
+    pub size: u64,
+    /// Why not more.
+    pub reason: Hindrance,
+}
+
+/// The row of a log with `size` entries.
+pub(super) fn row_at(log: &Log, size: u64) -> Result<FrontierRow, ReadError> {
+    let (size, root) = log.root_at(Some(size))?;
+    let lamport = match size.checked_sub(1) {
+        Some(last) => log.entry(last)?.lamport(),
+        None => 0,
+    };
+    Ok(FrontierRow { client: log.client(), log: log.id(), size, lamport, root })
+}
+
+/// The row of a log with `size` entries, or with those before the damage if there is some among them. `None` if
+/// that leaves none.
+pub(super) fn sound_row(log: &Log, size: u64) -> Result<Option<FrontierRow>, ReadError> {
+    let damage = log.view.read().damage.clone();
+    let mut size = match damage.filter(|damage| damage.lost.first <= size) {
+        Some(damage) => group_end(log, damage.lost.first)?,
+        None => size,
+    };
+    while size > 0 {
+        let hindrance = match row_at(log, size) {
+            Ok(row) => return Ok(Some(row)),
+            Err(error) => Hindrance::of(error)?,
+        };
+        match hindrance {
+            Hindrance::Damaged(damage) if damage.lost.first < size => {
+                size = group_end(log, damage.lost.first)?;
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// The end of the last whole group of the first `size` entries, where `size` is the end of a frame.
+fn group_end(log: &Log, mut size: u64) -> Result<u64, ReadError> {
+    while let Some(last) = size.checked_sub(1) {
+        match log.frame_with(last) {
+            Ok((_, frame)) if frame.continues && frame.end_index() == size => {
+                size = frame.first_index;
+            }
+            Err(ReadError::Corrupt(damage)) if damage.lost.first < size => {
+                size = damage.lost.first;
+            }
+            result => return result.map(|_| size),
+        }
+    }
+    Ok(0)
+}
 
 /// How far each log goes. As JSON: an array of rows.
 #[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]

@@ -1,30 +1,51 @@
 //! Bundles in: what another workspace has (section 11).
+//!
+//! A bundle is judged whole before anything of it can be seen. While it is read, each batch is decoded, hashed, and
+//! *withheld*: written where nobody looks.
+//!
+//! - Of a log that is here: behind the published end of its segment, which nobody but imports writes. No view covers
+//!   it, nor a checkpoint, which is what readers in other processes go by (R-11).
+//! - Of a log that is new here: in a segment under a temporary name (W-3).
+//! - Of the own log, which others append to meanwhile: in a temporary file; its appenders wait for nothing.
+//!
+//! When the end of the bundle was judged, each log is synced, recorded in a checkpoint and published, one after the
+//! other; or all of it is taken back. So a reader that stalls, fails, panics or calls back into the workspace holds
+//! up nothing but other imports.
+//!
+//! A crash before that may leave whole batches behind the last checkpoint of a replica. Each was verified by its root,
+//! and the next opening keeps them like any tail up to the last whole group, as U-5 allows; of new logs and of the
+//! own one nothing is left but a temporary file.
+//!
+//! Memory: one batch, a buffer or two for the log that is read, the state of each log of the bundle (some KiB with its
+//! salts), and what the indexes are to learn, up to 16 MiB for all logs together; more than that is read up from the
+//! segments later, as after the loss of an index.
+//!
+//! - here: errors, the report, and the way through;
+//! - `judge`: reading the bundle; `withheld`: what becomes of one log.
 
-use std::{
-    io::Read,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-};
+mod judge;
+mod withheld;
 
-use super::{Inner, Workspace, index_folder, open, segment_path};
+use std::{cell::Cell, io::Read, path::PathBuf};
+
+use parking_lot::ReentrantMutexGuard;
+
+use self::judge::Judge;
+use super::{HinderedLog, Inner, Workspace};
 use crate::{
-    batch::{BatchError, Decoder},
-    bundle::{BundleError, BundleReader, BundleRow, BundledLog, Record},
+    batch::BatchError,
+    bundle::{BundleError, BundleReader},
     bytes::{ClientId, Hash, LogId, WorkspaceId},
-    entry::FrontierRow,
-    error::{Corruption, IoContext as _, IoError},
-    log::{
-        AppendError, Appender, BatchRefused, Log, LogState, OpenAs, OpenLog, ReadError,
-        ReplayError, Segment, SegmentHeader,
-    },
-    merkle::SaltTree,
+    error::IoError,
+    log::{AppendError, Core, ReadError, ReplayError},
 };
 
 /// Why a bundle was not imported. Unless it says otherwise nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The bytes are no sound bundle. If they merely end too early, what came before was kept.
+    /// The bytes are no sound bundle. If they merely end too early, what came before was kept, but for entries of
+    /// the own log.
     #[error(transparent)]
     Bundle(#[from] BundleError),
     /// The bundle is one of another workspace.
@@ -37,11 +58,13 @@ pub enum ImportError {
     },
     /// The bundle contradicts what is here: there are two histories of one log.
     #[error(
-        "log {log}: the bundle's root of the first {size} entries is {theirs}, here it is {ours}; both are kept where they are"
+        "log {log}: the bundle's root of the first {size} entries is {theirs}, here it is {ours}; {}", advice(*.own)
     )]
     Contradiction {
         /// The log.
         log: LogId,
+        /// Whether it is the log that this device writes.
+        own: bool,
         /// The size at which they differ.
         size: u64,
         /// The root here.
@@ -53,11 +76,13 @@ pub enum ImportError {
     /// neither names.
     #[error(
         "log {log}: here are {size} entries with root {ours}; the bundle's {their_size} entries with root {theirs} do not \
-         continue them; both are kept where they are"
+         continue them; {}", advice(*.own)
     )]
     Diverged {
         /// The log.
         log: LogId,
+        /// Whether it is the log that this device writes.
+        own: bool,
         /// Entries here.
         size: u64,
         /// Their root.
@@ -103,16 +128,18 @@ pub enum ImportError {
         /// What is wrong.
         what: &'static str,
     },
-    /// The log here is damaged; it can take nothing before it is healed.
-    #[error(transparent)]
-    Damaged(#[from] Corruption),
+    /// The reader of an import has called [`Workspace::import`] of the same workspace.
+    #[error("an import cannot be started from within the reader of another one")]
+    Nested,
     /// What is here cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A log here cannot be written.
+    /// A log here cannot be written. If that shows only when the bundle was found sound, the logs before it have
+    /// been taken in; importing the bundle again goes on there.
     #[error(transparent)]
     Append(#[from] AppendError),
-    /// The operating system refused something.
+    /// The operating system refused something. Logs before the one it concerns may have been taken in, as for
+    /// [`ImportError::Append`].
     #[error(transparent)]
     Io(#[from] IoError),
     /// A log here cannot be opened.
@@ -125,14 +152,27 @@ pub enum ImportError {
     },
 }
 
+/// What to do about two histories of one log.
+fn advice(own: bool) -> &'static str {
+    if own {
+        "this device went on from an old copy of its own log. Both histories are kept where they are; \
+         `annals-fsck --repair --successor` makes this device go on in a new log"
+    } else {
+        "both are kept where they are"
+    }
+}
+
 /// What was imported.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// The logs of the bundle.
+    /// The logs of the bundle that carry entries, but for those refused.
     pub logs: Vec<ImportedLog>,
     /// Entries that are new here.
     pub entries: u64,
+    /// Logs of the bundle that cannot be gone on with, as they are damaged here. Nothing of them was imported; the
+    /// others were.
+    pub refused: Vec<HinderedLog>,
 }
 
 /// What was imported of one log.
@@ -147,20 +187,31 @@ pub struct ImportedLog {
     pub before: u64,
     /// Entries that are here now.
     pub after: u64,
+    /// Entries of the own log among them that this device had lost: it had written them, others have kept them, and
+    /// its own copy was shorter, as after an old backup was restored. 0 for the logs of others.
+    pub restored: u64,
 }
 
 impl Workspace {
     /// Takes in a bundle: every entry is hashed and must lead to the roots that the bundle names. Importing it again
     /// changes nothing.
     ///
-    /// Nothing of a bundle is kept that is damaged or contradicts what is here. Of one that merely ends too early
-    /// ([`BundleError::Truncated`]) what came is kept; importing the whole one goes on there.
+    /// Nothing of it can be seen before its end was judged, and nothing is kept of one that is damaged or contradicts
+    /// what is here. Of one that merely ends too early ([`BundleError::Truncated`]) what came is kept; importing the
+    /// whole one goes on there. A log that is damaged *here* is left as it is and named in the report
+    /// ([`ImportReport::refused`]); the others are imported.
+    ///
+    /// Entries of the own log that this device has lost are restored ([`ImportedLog::restored`]), unless it has
+    /// written others in their place.
+    ///
+    /// `input` may take its time: while it is waited for, everything but other imports goes on. Closing the workspace
+    /// meanwhile makes the import fail.
     ///
     /// # Errors
     ///
     /// See [`ImportError`].
     pub fn import(&self, input: impl Read) -> Result<ImportReport, ImportError> {
-        if self.inner.lock.is_none() {
+        if self.inner.lock.is_none() || self.inner.is_closed() {
             return Err(AppendError::ReadOnly.into());
         }
         let mut reader = BundleReader::new(input)?;
@@ -170,331 +221,43 @@ impl Workspace {
                 here: self.id(),
             });
         }
-        let rows = reader.rows().to_vec();
-        let _importing = self.inner.importing.lock();
-        for row in &rows {
-            self.inner.check_row(row)?;
-        }
-        let mut staged = Vec::new();
-        let outcome = self.inner.import_logs(&mut reader, &rows, &mut staged);
-        match outcome {
-            Ok(()) => self.inner.keep(staged),
+        let _turn = Turn::take(&self.inner).ok_or(ImportError::Nested)?;
+        let mut judge = Judge::new(&self.inner);
+        match judge.read(&mut reader) {
+            Ok(()) => judge.take_in(),
             Err(ImportError::Bundle(truncated @ BundleError::Truncated { .. })) => {
-                self.inner.keep(staged)?;
+                // The error has no room for what came back of the own log, and that must not go unsaid.
+                judge.drop_own()?;
+                judge.take_in()?;
                 Err(truncated.into())
             }
             Err(error) => {
-                self.inner.discard(&staged)?;
+                judge.take_back()?;
                 Err(error)
             }
         }
     }
 }
 
-/// What was appended to one log in the course of an import.
-struct StagedLog {
-    log: Arc<Log>,
-    /// Where the log was before.
-    mark: LogState,
-    /// How many entries it had when the import was through with it.
-    end: u64,
-    /// The log is new here.
-    is_new: bool,
+/// The right to import: one at a time, as what one takes back no other may have built upon.
+struct Turn<'a>(ReentrantMutexGuard<'a, Cell<bool>>);
+
+impl<'a> Turn<'a> {
+    /// Waits for other threads. `None` if this thread has it already.
+    fn take(inner: &'a Inner) -> Option<Self> {
+        let turn = inner.importing.lock();
+        if turn.replace(true) { None } else { Some(Self(turn)) }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
 }
 
 impl Inner {
-    /// Refuses a row that contradicts what is here, or starts behind it.
-    fn check_row(&self, row: &BundleRow) -> Result<(), ImportError> {
-        let Some(log) = self.logs.read().get(&row.row.log).cloned() else {
-            let gap = ImportError::Gap { log: row.row.log, from: row.from, size: 0 };
-            return if row.from == 0 { Ok(()) } else { Err(gap) };
-        };
-        if log.client() != row.row.client {
-            return Err(ImportError::Malformed {
-                log: log.id(),
-                what: "the bundle says that it is of another client",
-            });
-        }
-        if let Some(damage) = log.view.read().damage.clone() {
-            return Err(damage.into());
-        }
-        let (size, _) = log.root_at(None)?;
-        if row.row.size <= size {
-            let (_, ours) = log.root_at(Some(row.row.size))?;
-            if ours != row.row.root {
-                return Err(ImportError::Contradiction {
-                    log: log.id(),
-                    size: row.row.size,
-                    ours,
-                    theirs: row.row.root,
-                });
-            }
-        } else if row.from > size {
-            return Err(ImportError::Gap { log: log.id(), from: row.from, size });
-        }
-        Ok(())
-    }
-
-    fn import_logs<R: Read>(
-        &self,
-        reader: &mut BundleReader<R>,
-        rows: &[BundleRow],
-        staged: &mut Vec<StagedLog>,
-    ) -> Result<(), ImportError> {
-        let mut record = reader.next_record()?;
-        loop {
-            record = match record {
-                Record::End => return Ok(()),
-                Record::Batch(_) => {
-                    return Err(BundleError::Damaged {
-                        offset: reader.offset(),
-                        what: "a batch before its log",
-                    }
-                    .into());
-                }
-                Record::Log(bundled) => {
-                    let row = rows.iter().find(|row| row.row.log == bundled.log);
-                    let row = row
-                        .ok_or(ImportError::Malformed {
-                            log: bundled.log,
-                            what: "not in the frontier",
-                        })?
-                        .row;
-                    let log = self.replica(&bundled, staged)?;
-                    Self::check_peaks(&log, &bundled)?;
-                    let core = log.core.get().ok_or(AppendError::ReadOnly)?;
-                    // The error that ends the batches is kept apart: what came before it may stay.
-                    let (next, end) = core.with_appender(|appender| {
-                        let next = import_batches(appender, reader, &log, &row)?;
-                        Ok::<_, ImportError>((next, appender.state().entry_count()))
-                    })?;
-                    if let Some(staged) = staged.last_mut() {
-                        staged.end = end;
-                    }
-                    next?
-                }
-            };
-        }
-    }
-
-    /// The entries before the bundle's are the same here.
-    fn check_peaks(log: &Log, bundled: &BundledLog) -> Result<(), ImportError> {
-        let from = bundled.peaks.size();
-        let (_, ours) = log.root_at(Some(from))?;
-        let theirs = bundled.peaks.root(&log.keys);
-        if ours == theirs {
-            Ok(())
-        } else {
-            Err(ImportError::Contradiction { log: log.id(), size: from, ours, theirs })
-        }
-    }
-
-    /// The log to append to, created or opened for writing as needed, and noted in `staged`.
-    fn replica(
-        &self,
-        bundled: &BundledLog,
-        staged: &mut Vec<StagedLog>,
-    ) -> Result<Arc<Log>, ImportError> {
-        let known = self.logs.read().get(&bundled.log).cloned();
-        let is_new = known.is_none();
-        let log = match known {
-            Some(log) if log.core.get().is_some() => log,
-            Some(log) => self.open_for_writing(bundled.log, Some(log))?,
-            None => {
-                self.create_replica(bundled)?;
-                self.open_for_writing(bundled.log, None)?
-            }
-        };
-        // What is staged is written first, so that the mark is at the end of it.
-        log.core.get().ok_or(AppendError::ReadOnly)?.flush()?;
-        let mark = log.view.read().state.clone();
-        let end = mark.entry_count();
-        staged.push(StagedLog { log: Arc::clone(&log), mark, end, is_new });
-        self.logs.write().insert(log.id(), Arc::clone(&log));
-        Ok(log)
-    }
-
-    fn create_replica(&self, bundled: &BundledLog) -> Result<(), ImportError> {
-        let path = segment_path(&self.path, bundled.log);
-        if SaltTree::decode(&bundled.salt_record).is_err() {
-            return Err(ImportError::Malformed { log: bundled.log, what: "malformed salt record" });
-        }
-        let mut salt = [0; 16];
-        self.disk.fill_random(&mut salt).context(&path, "draw random numbers for")?;
-        let header = SegmentHeader {
-            align_log2: self.options.align_log2(),
-            created: bundled.created,
-            predecessor: bundled.predecessor,
-            salt_record: bundled.salt_record.clone(),
-            ..SegmentHeader::new(self.metadata.workspace, bundled.client, bundled.log, salt)
-        };
-        if !header.fits() {
-            return Err(ImportError::Malformed {
-                log: bundled.log,
-                what: "the salt record is too long for this version",
-            });
-        }
-        Segment::create(&*self.disk, &path, &header)?;
-        Ok(())
-    }
-
-    /// Opens a log for writing: `known` itself, which others hold already, if there is one.
-    fn open_for_writing(
-        &self,
-        log: LogId,
-        known: Option<Arc<Log>>,
-    ) -> Result<Arc<Log>, ImportError> {
-        let unusable =
-            |reason: String| ImportError::Unusable { path: segment_path(&self.path, log), reason };
-        let mut opened: OpenLog = open::open_log(
-            &self.disk,
-            &self.path,
-            &self.metadata,
-            log,
-            &self.cache,
-            OpenAs::Writer,
-        )
-        .map_err(|error| unusable(error.to_string()))?;
-        if let Some(damage) = opened.blocking_damage() {
-            return Err(damage.into());
-        }
-        if let Some(known) = known {
-            opened.log = known;
-        }
-        Ok(opened.into_writer(&self.options.writer(), None)?)
-    }
-
-    /// Makes what was imported durable, and says what it is.
-    fn keep(&self, staged: Vec<StagedLog>) -> Result<ImportReport, ImportError> {
-        let mut report = ImportReport::default();
-        for staged in staged {
-            let StagedLog { log, mark, is_new, .. } = &staged;
-            if *is_new && log.view.read().entry_count == 0 {
-                // The bundle ended before its first batch: what it says of the log proves nothing.
-                self.discard_log(&staged)?;
-                continue;
-            }
-            if let Some(core) = log.core.get() {
-                core.checkpoint()?;
-            }
-            let (after, lamport) = {
-                let view = log.view.read();
-                (view.entry_count, view.state.lamport)
-            };
-            if log.id() != self.own.id() {
-                self.foreign_lamport.fetch_max(lamport, Ordering::AcqRel);
-            }
-            report.entries += after - mark.entry_count();
-            report.logs.push(ImportedLog {
-                client: log.client(),
-                log: log.id(),
-                before: mark.entry_count(),
-                after,
-            });
-        }
-        Ok(report)
-    }
-
-    /// Takes back what was imported of a bundle that turned out to be unsound: of each log, even if another one
-    /// fails.
-    fn discard(&self, staged: &[StagedLog]) -> Result<(), ImportError> {
-        staged.iter().map(|staged| self.discard_log(staged)).fold(Ok(()), Result::and)
-    }
-
-    fn discard_log(&self, staged: &StagedLog) -> Result<(), ImportError> {
-        let StagedLog { log, mark, end, is_new } = staged;
-        if let Some(core) = log.core.get() {
-            let taken_back = core.with_appender(|appender| {
-                // Somebody has appended since, or made it durable: what others build upon stays.
-                let is_last = appender.state().entry_count() == *end;
-                if !is_last || appender.is_durable_behind(mark) {
-                    return Ok(false);
-                }
-                appender.roll_back(mark.clone()).map_err(ImportError::Io).map(|()| true)
-            })?;
-            if !taken_back {
-                return Ok(());
-            }
-        }
-        self.cache.forget_from(log.id(), mark.entry_count());
-        log.forget_streams();
-        if *is_new {
-            self.logs.write().remove(&log.id());
-            self.disk.remove(&log.path).context(&log.path, "remove")?;
-            let _ = crate::index::remove_all(&*self.disk, &index_folder(&self.path, log.id()));
-        }
-        Ok(())
-    }
-}
-
-/// Appends the batches of one log. Returns the record behind them, or why there is none.
-///
-/// The outer error means that nothing of the log may be kept.
-fn import_batches<R: Read>(
-    appender: &mut Appender,
-    reader: &mut BundleReader<R>,
-    log: &Log,
-    row: &FrontierRow,
-) -> Result<Result<Record, ImportError>, ImportError> {
-    let id = log.id();
-    let before = (appender.state().entry_count(), appender.state().peaks.root(&log.keys));
-    let refused = |their_size, error| match error {
-        BatchRefused::Io(error) => ImportError::Io(error),
-        // The checksums of the bundle were right: this is another history.
-        BatchRefused::Replay(ReplayError::Root { expected, .. }) => ImportError::Diverged {
-            log: id,
-            size: before.0,
-            ours: before.1,
-            their_size,
-            theirs: expected,
-        },
-        BatchRefused::Replay(error) => ImportError::Refused { log: id, error },
-    };
-    let mut decoder = Decoder::new();
-    loop {
-        let bytes = match reader.next_record() {
-            Ok(Record::Batch(bytes)) => bytes,
-            Ok(record) => {
-                let count = appender.state().entry_count();
-                let root = appender.state().peaks.root(&log.keys);
-                if count < row.size || appender.in_group() {
-                    return Err(ImportError::Malformed { log: id, what: "batches are missing" });
-                }
-                if count == row.size && root != row.root {
-                    return Err(ImportError::Contradiction {
-                        log: id,
-                        size: row.size,
-                        ours: root,
-                        theirs: row.root,
-                    });
-                }
-                return Ok(Ok(record));
-            }
-            Err(error @ BundleError::Truncated { .. }) => {
-                appender.drop_incomplete_group()?;
-                return Ok(Err(error.into()));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let batch =
-            decoder.decode(&bytes).map_err(|error| ImportError::Batch { log: id, error })?;
-        if batch.header().log() != id
-            || batch.end_index() > row.size
-            || batch.first_index() > appender.state().entry_count()
-        {
-            return Err(ImportError::Malformed { log: id, what: "a batch out of order" });
-        }
-        if batch.end_index() <= appender.state().entry_count() {
-            // Known already: then it must be the same.
-            let (size, theirs) = (batch.end_index(), batch.header().root());
-            let ours = log.peaks_at(size)?.root(&log.keys);
-            if ours != theirs {
-                return Err(ImportError::Contradiction { log: id, size, ours, theirs });
-            }
-        } else {
-            appender
-                .append_batch(&batch, &bytes)
-                .map_err(|error| refused(batch.end_index(), error))?;
-        }
+    fn is_closed(&self) -> bool {
+        self.own.core.get().is_none_or(Core::is_closed)
     }
 }

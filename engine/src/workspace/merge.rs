@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, ops::Range, sync::Arc};
 
-use super::{Frontier, FrontierRow, Workspace};
+use super::{Frontier, Workspace, frontier::sound_row};
 use crate::{
     bytes::{ClientId, LogId, Timestamp},
     log::{Direction, Entry, Log, ReadError, Scan, is_change},
@@ -152,7 +152,8 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// See [`ReadError`]. Of a damaged log only what comes before the damage is in it.
+    /// See [`ReadError`]. Damage is none: of a damaged log only what comes before the damage is in it, up to the end
+    /// of a group.
     pub fn frontier(&self) -> Result<Frontier, ReadError> {
         self.frontier_of(|log| Ok(log.readable_size()))
     }
@@ -169,24 +170,21 @@ impl Workspace {
         self.frontier_of(|log| log.size_at(time))
     }
 
-    pub(super) fn frontier_of(
+    fn frontier_of(
         &self,
         size: impl Fn(&Log) -> Result<u64, ReadError>,
     ) -> Result<Frontier, ReadError> {
         let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         let mut rows = Vec::with_capacity(logs.len());
         for log in logs {
-            let wanted = size(&log)?;
-            // A log without entries is as good as none: who has nothing of it has all of it.
-            if wanted == 0 {
-                continue;
-            }
-            let (size, root) = log.root_at(Some(wanted))?;
-            let lamport = match size.checked_sub(1) {
-                Some(last) => log.entry(last)?.lamport(),
-                None => 0,
+            let wanted = match size(&log) {
+                Err(ReadError::Corrupt(damage)) => damage.lost.first,
+                result => result?,
             };
-            rows.push(FrontierRow { client: log.client(), log: log.id(), size, lamport, root });
+            // A log without entries is as good as none: who has nothing of it has all of it.
+            if wanted > 0 {
+                rows.extend(sound_row(&log, wanted)?);
+            }
         }
         Ok(Frontier::from(rows))
     }

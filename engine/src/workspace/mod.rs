@@ -18,6 +18,7 @@ mod stream;
 mod view;
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
@@ -26,7 +27,7 @@ use std::{
     },
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
@@ -41,7 +42,7 @@ use crate::{
 pub use self::{
     backup::BackupError,
     export::{ExportError, ExportReport},
-    frontier::Frontier,
+    frontier::{Frontier, HinderedLog, Hindrance},
     import::{ImportError, ImportReport, ImportedLog},
     merge::Merged,
     metadata::MetadataError,
@@ -101,8 +102,11 @@ struct Inner {
     foreign_lamport: AtomicU64,
     /// Held while a *seen* entry is written.
     seeing: Mutex<()>,
-    /// Held while a bundle is imported: what one import takes back, no other may have built upon.
-    importing: Mutex<()>,
+    /// Held while a bundle is read: what one import takes back, no other may have built upon. Whether this thread
+    /// does so already.
+    importing: ReentrantMutex<Cell<bool>>,
+    /// Held while what was imported is taken in, and while the workspace is closed.
+    closing: Mutex<()>,
     /// The writer's lock, held as long as the workspace is open.
     lock: Option<Arc<dyn DiskFile>>,
 }
@@ -304,7 +308,7 @@ impl Workspace {
         self.core()?.resume()
     }
 
-    /// Commits, records it in a checkpoint, and closes the workspace for writing.
+    /// Commits, records it in a checkpoint, and closes the workspace for writing. Imports that are under way fail.
     ///
     /// Dropping the last handle does the same, but swallows errors. The lock is released with the last handle,
     /// view or stream of the workspace.
@@ -385,6 +389,7 @@ impl Workspace {
 
 impl Inner {
     fn close(&self) -> Result<(), AppendError> {
+        let _closing = self.closing.lock();
         let logs: Vec<Arc<Log>> = self.logs.read().values().cloned().collect();
         let mut result = Ok(());
         for log in logs {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use super::{Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
@@ -277,7 +277,8 @@ impl Workspace {
             recovered,
             foreign_lamport: AtomicU64::new(foreign_lamport),
             seeing: Mutex::new(()),
-            importing: Mutex::new(()),
+            importing: ReentrantMutex::default(),
+            closing: Mutex::new(()),
             lock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -381,7 +382,7 @@ fn clear_interrupted(disk: &dyn Disk, folder: &Path) -> Result<(), OpenError> {
 }
 
 /// The log whose segment has this name (W-1).
-fn log_of(name: &str) -> Option<LogId> {
+pub(super) fn log_of(name: &str) -> Option<LogId> {
     name.strip_suffix(".seg")?.parse().ok()
 }
 

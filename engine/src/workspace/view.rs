@@ -282,7 +282,8 @@ impl LogView {
 
     /// Waits until there is an entry `index`, or `timeout` has passed; says whether there is.
     ///
-    /// In the process that writes it wakes with the next append; beside it, it looks every 10 milliseconds.
+    /// For the own log, in the process that writes it, it wakes with the next append; else it looks every 10
+    /// milliseconds.
     ///
     /// # Errors
     ///

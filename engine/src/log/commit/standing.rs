@@ -16,4 +16,9 @@ impl Core {
     pub(crate) fn assert_stands(&self, entries: Assigned) -> Result<(), AppendError> {
         if self.state.lock().is_void(entries) { Err(AppendError::Void) } else { Ok(()) }
     }
+
+    /// Whether the log was closed: nothing is ever written to it again.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state.lock().failure, Some(Failure::Closed))
+    }
 }
