@@ -9,16 +9,7 @@
 //! - a checkpoint slot is written only when everything below it was synced and the other slot is
 //!   known to be durable (C-3).
 
-use std::{
-    ops::Range,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use parking_lot::ReentrantMutex;
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use crate::{
     batch::{BATCH_ENTRY_COUNT_MAX, Batch, Encoder, set_continues, set_root},
@@ -36,6 +27,7 @@ use crate::{
         segment::{checkpoint_context, slot_offset},
         stage::Staged,
     },
+    sync::{AtomicU64, Ordering, ReentrantMutex},
 };
 
 /// A checkpoint is written after this many bytes of frames.

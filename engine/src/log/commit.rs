@@ -12,8 +12,6 @@ mod standing;
 
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::{
     bytes::{StreamId, Timestamp},
     entry::{EntryHeader, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX},
@@ -23,6 +21,7 @@ use crate::{
         change::{Change, change_parts},
         stage::Staged,
     },
+    sync::{Condvar, Mutex, MutexGuard},
 };
 
 /// Why a change was not appended, or is not durable.

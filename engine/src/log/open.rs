@@ -3,13 +3,8 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
-
-use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
@@ -26,6 +21,7 @@ use crate::{
         replay::Hasher,
         segment::{Segment, SegmentError},
     },
+    sync::{AtomicU64, Mutex, OnceLock, Ordering, ReentrantMutex, RwLock},
 };
 
 /// How a log is written.

@@ -1,14 +1,6 @@
 //! Reading one log: by index, lazily, every byte checked before it is used.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use parking_lot::{Mutex, ReentrantMutex, RwLock};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     batch::{Batch, Decoder, Unsupported},
@@ -28,6 +20,7 @@ use crate::{
         replay::{Replay, decode_for},
     },
     merkle::SaltTree,
+    sync::{AtomicU64, Mutex, OnceLock, Ordering, ReentrantMutex, RwLock},
 };
 
 /// A lookup walks frames behind the index up to this far; farther, the index is read up first.

@@ -1,10 +1,6 @@
 //! Bundles in: what another workspace has (section 11).
 
-use std::{
-    io::Read,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{io::Read, path::PathBuf, sync::Arc};
 
 use super::{Inner, Workspace, index_folder, open, segment_path};
 use crate::{
@@ -18,6 +14,7 @@ use crate::{
         ReplayError, Segment, SegmentHeader,
     },
     merkle::SaltTree,
+    sync::Ordering,
 };
 
 /// Why a bundle was not imported. Unless it says otherwise nothing of it was kept.

@@ -20,13 +20,8 @@ mod view;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::{
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
@@ -36,6 +31,7 @@ use crate::{
         AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict,
         Writer, look_for_writer,
     },
+    sync::{AtomicU64, Mutex, Ordering, RwLock},
 };
 
 pub use self::{
