@@ -14,5 +14,6 @@
 
 mod appending;
 mod disk;
+mod failing;
 mod model;
 mod witness;

@@ -222,22 +222,22 @@ impl Core {
             return Err(AppendError::LogFull);
         }
         let len: usize = changes.iter().map(|change| change.payload.len()).sum();
-        let first = state.staged.end_index();
-        let epoch = state.epoch;
-        if len > self.staged_len_max && count > 1 {
-            state.exclusive = Some(first);
+        let (first, epoch) = if len > self.staged_len_max && count > 1 {
+            state.exclusive = Some(state.staged.end_index());
             let result = self.append_large(&mut state, changes, time);
             state.exclusive = None;
             self.changed.notify_all();
-            result?;
+            result?
         } else {
+            let before = (state.staged.end_index(), state.epoch);
             let start = state.staged.len();
             state.lamport = state.lamport.max(jump.unwrap_or(0));
             for change in changes {
                 change_parts(change, time, |header, payload| state.stage(header, payload));
             }
             state.staged.join_from(start);
-        }
+            before
+        };
         let assigned = Assigned { first, end: state.staged.end_index(), epoch };
         if state.followers > 0 {
             self.changed.notify_all();
@@ -271,14 +271,18 @@ impl Core {
     /// Stages a group that does not fit into the buffer, piece by piece, and writes it to its end.
     ///
     /// It starts in an empty buffer, so that its pieces hold nothing else; and its end is in the file before
-    /// anybody goes on, as what is written of a group cannot be read before its end is.
+    /// anybody goes on, as what is written of a group cannot be read before its end is. Returns its first index and
+    /// the epoch in which it got it.
     fn append_large(
         &self,
         state: &mut MutexGuard<'_, State>,
         changes: &[Change<'_>],
         time: Option<Timestamp>,
-    ) -> Result<(), AppendError> {
+    ) -> Result<(u64, u64), AppendError> {
         self.drain(state)?;
+        // Only now: what came before may have been lost to a full disk meanwhile, and the log resumed.
+        let (first, epoch) = (state.staged.end_index(), state.epoch);
+        state.exclusive = Some(first);
         for change in changes {
             let mut result = Ok(());
             change_parts(change, time, |header, payload| {
@@ -296,22 +300,25 @@ impl Core {
             result?;
         }
         state.staged.join_from(0);
-        self.drain(state)
+        self.drain(state)?;
+        Ok((first, epoch))
     }
 
-    /// Waits until the staging buffer is empty.
+    /// Waits until nothing is staged and nothing is being written: a leader that fails takes with it what was staged
+    /// since.
     fn drain(&self, state: &mut MutexGuard<'_, State>) -> Result<(), AppendError> {
-        while !state.staged.is_empty() {
+        loop {
             if let Some(failure) = &state.failure {
                 return Err(failure.error());
             }
-            if state.appender.is_some() {
-                self.lead(state, Job::Write)?;
-            } else {
+            if state.appender.is_none() {
                 self.changed.wait(state);
+            } else if state.staged.is_empty() {
+                return Ok(());
+            } else {
+                self.lead(state, Job::Write)?;
             }
         }
-        state.failure.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
     }
 
     /// Makes everything durable that was appended before the call; says how far that is.

@@ -26,6 +26,7 @@ impl State {
         let void_from = appender.state().entry_count();
         self.staged.reset(void_from);
         self.lamport = appender.state().lamport;
+        self.exclusive = self.exclusive.map(|first| first.min(void_from));
         self.epoch += 1;
         self.voids.push(void_from);
         let failure = Failure::Full { void_from, error: Arc::new(error) };
