@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use annals::{AppendError, Workspace};
+use annals::{AppendError, Options, StreamError, Workspace};
+use shuttle::thread;
 
 use crate::{
     appending::in_threads,
@@ -163,5 +164,51 @@ fn a_full_disk_can_be_closed() {
                 }
             }
         });
+    });
+}
+
+/// Asks for a stream and appends to it, until the disk has room.
+fn append_in_stream(workspace: &Workspace, name: &str) -> Result<(), AppendError> {
+    let stream = match workspace.stream(name) {
+        Ok(stream) => stream,
+        Err(StreamError::Append(error)) => return Err(error),
+        Err(error) => panic!("{error}"),
+    };
+    stream.append(&[0; 100]).map(drop)
+}
+
+#[test]
+fn streams_that_a_full_disk_has_lost_are_declared_again() {
+    let image = empty_workspace();
+    explore(move || {
+        let (witness, workspace) = Witness::new(&image);
+        witness.disk.set_faults(nearly_full(300)(&witness));
+        let threads = ["a", "b", "a"].map(|name| {
+            let (disk, workspace) = (witness.disk.clone(), workspace.clone());
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let result = append_in_stream(&workspace, name)
+                        .and_then(|()| workspace.commit().map(drop));
+                    match result {
+                        Ok(()) => {}
+                        Err(error) if is_full(&error) => {
+                            disk.set_faults(Faults::default());
+                            workspace.resume().unwrap();
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(!workspace.is_poisoned());
+        workspace.commit().unwrap();
+        // What was appended to a stream is in the stream.
+        let streams = workspace.own_log().streams().unwrap();
+        assert!(streams.len() <= 2, "{streams:?}");
+        workspace.close().unwrap();
+        let again =
+            Workspace::open_on(witness.disk.arc(), &crate::witness::path(), Options::default());
+        assert_eq!(again.unwrap().own_log().streams().unwrap(), streams);
     });
 }

@@ -104,6 +104,8 @@ struct State {
     in_flight: Option<Arc<Staged>>,
     spare: Option<Staged>,
     lamport: u64,
+    /// Streams declared, staged declarations included.
+    streams: u32,
     /// Somebody stages a group that is larger than the buffer: nobody else appends meanwhile, and the
     /// group's entries, from this index on, are not to be seen yet.
     exclusive: Option<u64>,
@@ -173,6 +175,7 @@ impl Core {
             in_flight: None,
             spare: None,
             lamport: appender.state().lamport,
+            streams: appender.state().stream_count,
             exclusive: None,
             followers: 0,
             written,
@@ -207,13 +210,16 @@ impl Core {
 
     /// Appends all of `changes` as one atomic group and returns their indices. `time` is the time of changes
     /// that name none. `jump` is a Lamport clock that these changes come after: for a *seen* entry (E-8).
+    /// `rests_on` is the declaration of the stream that they are for, if the caller has asked for it by name.
     pub(crate) fn append(
         &self,
         changes: &[Change<'_>],
         time: Option<Timestamp>,
         jump: Option<u64>,
+        rests_on: Option<Assigned>,
     ) -> Result<Assigned, AppendError> {
         let mut state = self.ready(self.state.lock())?;
+        state.check_streams(changes, rests_on)?;
         let count: usize = changes.iter().map(Change::part_count).sum();
         let lamport = state.lamport.max(jump.unwrap_or(0));
         if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX
@@ -224,7 +230,7 @@ impl Core {
         let len: usize = changes.iter().map(|change| change.payload.len()).sum();
         let (first, epoch) = if len > self.staged_len_max && count > 1 {
             state.exclusive = Some(state.staged.end_index());
-            let result = self.append_large(&mut state, changes, time);
+            let result = self.append_large(&mut state, changes, time, rests_on);
             state.exclusive = None;
             self.changed.notify_all();
             result?
@@ -278,9 +284,11 @@ impl Core {
         state: &mut MutexGuard<'_, State>,
         changes: &[Change<'_>],
         time: Option<Timestamp>,
+        rests_on: Option<Assigned>,
     ) -> Result<(u64, u64), AppendError> {
         self.drain(state)?;
         // Only now: what came before may have been lost to a full disk meanwhile, and the log resumed.
+        state.check_streams(changes, rests_on)?;
         let (first, epoch) = (state.staged.end_index(), state.epoch);
         state.exclusive = Some(first);
         for change in changes {
@@ -472,6 +480,7 @@ impl Core {
         state.staged.reset(end);
         state.written = end;
         state.lamport = appender.state().lamport;
+        state.streams = appender.state().stream_count;
         state.durable = appender.acknowledged();
         state.appender = Some(appender);
         let (outcome, undone) = outcome;

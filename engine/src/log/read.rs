@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     batch::{Batch, Decoder, Unsupported},
-    bytes::{ClientId, LogId, LogKeys, StreamId, Timestamp},
+    bytes::{ClientId, LogId, LogKeys, Timestamp},
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
     index::{Index, IndexError, Position, SpanRef},
@@ -280,11 +280,6 @@ impl Log {
     pub(crate) fn clear_index(&self) -> Result<(), ReadError> {
         let _feeding = self.feed.lock();
         self.index.clear(self.keeps_index).map_err(|error| self.index_error(error))
-    }
-
-    /// Whether the log has declared a stream that a caller names.
-    pub(crate) fn has_declared(&self, stream: StreamId) -> bool {
-        stream == StreamId::DEFAULT || stream.0 <= self.stream_count()
     }
 
     /// How many entries there were at `time`: those before the first that is later.

@@ -195,14 +195,17 @@ impl Workspace {
     ///
     /// See [`AppendError`]. Nothing was appended.
     pub fn append_all(&self, changes: &[Change<'_>]) -> Result<Ticket<'_>, AppendError> {
+        self.append_resting_on(None, changes)
+    }
+
+    fn append_resting_on(
+        &self,
+        declaration: Option<Assigned>,
+        changes: &[Change<'_>],
+    ) -> Result<Ticket<'_>, AppendError> {
         let core = self.core()?;
         self.record_seen(core)?;
-        for change in changes {
-            if !self.inner.own.has_declared(change.stream) {
-                return Err(AppendError::UnknownStream(change.stream));
-            }
-        }
-        let assigned = core.append(changes, self.time(), None)?;
+        let assigned = core.append(changes, self.time(), None, declaration)?;
         Ok(Ticket { workspace: self, assigned })
     }
 
@@ -231,7 +234,7 @@ impl Workspace {
         let frontier = Frontier::from(rows);
         let payload = frontier.encode();
         let change = Change::new(&payload).of_kind(Kind::SEEN);
-        core.append(&[change], None, Some(frontier.lamport()))?;
+        core.append(&[change], None, Some(frontier.lamport()), None)?;
         Ok(())
     }
 
@@ -296,8 +299,7 @@ impl Workspace {
     ///
     /// Any other reason why the log cannot be written.
     pub fn resume(&self) -> Result<(), AppendError> {
-        self.inner.own.forget_streams();
-        self.core()?.resume()
+        self.inner.own.resume(self.core()?)
     }
 
     /// Commits, records it in a checkpoint, and closes the workspace for writing.
