@@ -16,4 +16,6 @@ mod appending;
 mod disk;
 mod failing;
 mod model;
+mod reading;
+mod transfer;
 mod witness;

@@ -272,8 +272,16 @@ impl Log {
         if is_behind && self.unindexed_len() > UNINDEXED_LEN_MAX {
             self.read_up_index()?;
         }
-        let span = self.with_index(|index_runs| index_runs.locate(index))?;
-        Ok(span.map_or_else(|| self.index_end(), |span| Place::of(&span)))
+        loop {
+            // Asked for first: what is fed to the index meanwhile lies behind it.
+            let end = self.index_end();
+            match self.with_index(|index_runs| index_runs.locate(index))? {
+                Some(span) => return Ok(Place::of(&span)),
+                None if end.index <= index => return Ok(end),
+                // Dropped meanwhile, to be made anew.
+                None => {}
+            }
+        }
     }
 
     /// Drops the index, and its files if this process keeps them.
@@ -288,8 +296,10 @@ impl Log {
         if self.index.position().end_index < self.view.read().entry_count {
             self.read_up_index()?;
         }
+        // Asked for first: what is fed to the index meanwhile lies behind it.
+        let end = self.index.position().end_index;
         let span = self.with_index(|index| index.locate_time(time))?;
-        let from = span.map_or_else(|| self.index.position().end_index, |span| span.first_index);
+        let from = span.map_or(end, |span| span.first_index);
         for index in from..count {
             if self.entry(index)?.timestamp() > Some(time) {
                 return Ok(index);
@@ -394,6 +404,10 @@ impl Log {
     ) -> Result<(), ReadError> {
         let _feeding = self.feed.lock();
         let limit = self.view.read().end_offset;
+        if self.index.position().end_offset >= limit {
+            // Whoever writes has fed it, perhaps with what cannot be read yet: a group or an import under way.
+            return Ok(());
+        }
         let state = self.state_at_index_end()?;
         let mut reader = self.frame_reader(limit, READ_AHEAD_LONG);
         let mut replay = Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);
