@@ -71,6 +71,7 @@ pub mod index;
 pub mod io;
 pub mod log;
 pub mod merkle;
+mod sync;
 pub mod workspace;
 
 pub use bytes::{

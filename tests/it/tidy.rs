@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the engine, low to high: each imports only what stands before it. `error` is shared: it
 /// names what the layers below report.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
+    "sync",
     "bytes",
     "io",
     "entry",
@@ -127,7 +128,7 @@ fn layers_import_only_what_stands_below() {
 
 #[test]
 fn files_are_about_one_thing() {
-    for folder in ["engine/src", "cli/src", "tests/it"] {
+    for folder in ["engine/src", "cli/src", "tests/it", "tests/schedules"] {
         for (name, text) in sources(&root().join(folder)) {
             let known = LONGER.iter().find(|(file, _)| *file == name);
             let max = known.map_or(LINES_MAX, |(_, lines)| *lines);
@@ -157,13 +158,29 @@ fn files_clocks_and_randomness_are_touched_in_one_place() {
     }
 }
 
+/// What `sync` does not know of cannot be put under a scheduler.
+#[test]
+fn locks_and_atomics_come_from_one_place() {
+    let elsewhere = ["parking_lot", "shuttle", "atomic::", "mpsc::", "LazyLock", "thread_local!"];
+    let std = ["std::sync::Mutex", "std::sync::RwLock", "std::sync::Condvar", "std::sync::Once"];
+    for (name, text) in engine().iter().filter(|(name, _)| name != "sync.rs") {
+        for path in elsewhere.iter().chain(&std) {
+            assert!(!text.contains(path), "{name}: {path} belongs into sync.rs");
+        }
+        let pauses = name == "io/os.rs";
+        assert!(pauses || !text.contains("std::thread"), "{name}: a thread of our own");
+    }
+}
+
 #[test]
 fn every_test_file_is_declared() {
-    let folder = root().join("tests/it");
-    let files = sources(&folder);
-    let main = std::fs::read_to_string(folder.join("main.rs")).unwrap();
-    for (name, _) in files.iter().filter(|(name, _)| !name.contains('/') && name != "main.rs") {
-        let module = name.trim_end_matches(".rs");
-        assert!(main.contains(&format!("mod {module};")), "{name} is not declared in main.rs");
+    for folder in ["tests/it", "tests/schedules"] {
+        let folder = root().join(folder);
+        let files = sources(&folder);
+        let main = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+        for (name, _) in files.iter().filter(|(name, _)| !name.contains('/') && name != "main.rs") {
+            let module = name.trim_end_matches(".rs");
+            assert!(main.contains(&format!("mod {module};")), "{name} is not declared in main.rs");
+        }
     }
 }

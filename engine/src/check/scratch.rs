@@ -8,11 +8,10 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, RwLock};
-
 use crate::{
     bytes::Timestamp,
     io::{Access, DirEntry, Disk, DiskFile, LockKind},
+    sync::{Mutex, RwLock},
 };
 
 /// Files in memory. Folders exist by being named.

@@ -4,10 +4,8 @@ use std::{
     io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
-
-use parking_lot::Mutex;
 
 use super::{
     IndexError,
@@ -16,6 +14,7 @@ use super::{
 use crate::{
     bytes::SaltedCrc,
     io::{Access, Disk, DiskFile, temporary_name},
+    sync::{Mutex, OnceLock},
 };
 
 /// Pages that a run keeps in memory at most. The first steps of all binary searches meet in few.

@@ -2,8 +2,6 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use parking_lot::{Mutex, RwLock};
-
 use super::{
     Declarations, Direction, FOLD, FrameSummary, HEAD_LEN, Identity, Ignored, IndexError,
     NODE_LEVEL_MAX, NODE_LEVEL_MIN, Position, SpanRef, Spans, check,
@@ -18,6 +16,7 @@ use super::{
 use crate::{
     bytes::{Hash, LogKeys, StreamId, Timestamp},
     io::Disk,
+    sync::{Mutex, RwLock},
 };
 
 /// The index of one log.

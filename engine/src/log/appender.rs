@@ -13,16 +13,7 @@
 
 mod withheld;
 
-use std::{
-    ops::Range,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use parking_lot::ReentrantMutex;
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use crate::{
     batch::{BATCH_ENTRY_COUNT_MAX, Batch, Encoder, set_continues, set_root},
@@ -40,6 +31,7 @@ use crate::{
         segment::{checkpoint_context, slot_offset},
         stage::Staged,
     },
+    sync::{AtomicU64, Ordering, ReentrantMutex},
 };
 
 pub(crate) use self::withheld::{INDEX_PART_LEN_MAX, IndexPart};

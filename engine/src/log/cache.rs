@@ -5,9 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::Mutex;
-
-use crate::{batch::Batch, bytes::LogId};
+use crate::{batch::Batch, bytes::LogId, sync::Mutex};
 
 type Key = (LogId, u64);
 

@@ -9,10 +9,9 @@
 //! log is poisoned by the guard in [`Lease`]; both wake everybody.
 
 mod standing;
+mod state;
 
 use std::sync::Arc;
-
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     bytes::{StreamId, Timestamp},
@@ -23,6 +22,7 @@ use crate::{
         change::{Change, change_parts},
         stage::Staged,
     },
+    sync::{Condvar, Mutex, MutexGuard},
 };
 
 /// Why a change was not appended, or is not durable.
@@ -104,6 +104,8 @@ struct State {
     in_flight: Option<Arc<Staged>>,
     spare: Option<Staged>,
     lamport: u64,
+    /// Streams declared, staged declarations included.
+    streams: u32,
     /// Somebody stages a group that is larger than the buffer: nobody else appends meanwhile, and the
     /// group's entries, from this index on, are not to be seen yet.
     exclusive: Option<u64>,
@@ -173,6 +175,7 @@ impl Core {
             in_flight: None,
             spare: None,
             lamport: appender.state().lamport,
+            streams: appender.state().stream_count,
             exclusive: None,
             followers: 0,
             written,
@@ -207,13 +210,16 @@ impl Core {
 
     /// Appends all of `changes` as one atomic group and returns their indices. `time` is the time of changes
     /// that name none. `jump` is a Lamport clock that these changes come after: for a *seen* entry (E-8).
+    /// `rests_on` is the declaration of the stream that they are for, if the caller has asked for it by name.
     pub(crate) fn append(
         &self,
         changes: &[Change<'_>],
         time: Option<Timestamp>,
         jump: Option<u64>,
+        rests_on: Option<Assigned>,
     ) -> Result<Assigned, AppendError> {
         let mut state = self.ready(self.state.lock())?;
+        state.check_streams(changes, rests_on)?;
         let count: usize = changes.iter().map(Change::part_count).sum();
         let lamport = state.lamport.max(jump.unwrap_or(0));
         if state.staged.end_index() + count as u64 > LOG_ENTRY_COUNT_MAX
@@ -222,22 +228,22 @@ impl Core {
             return Err(AppendError::LogFull);
         }
         let len: usize = changes.iter().map(|change| change.payload.len()).sum();
-        let first = state.staged.end_index();
-        let epoch = state.epoch;
-        if len > self.staged_len_max && count > 1 {
-            state.exclusive = Some(first);
-            let result = self.append_large(&mut state, changes, time);
+        let (first, epoch) = if len > self.staged_len_max && count > 1 {
+            state.exclusive = Some(state.staged.end_index());
+            let result = self.append_large(&mut state, changes, time, rests_on);
             state.exclusive = None;
             self.changed.notify_all();
-            result?;
+            result?
         } else {
+            let before = (state.staged.end_index(), state.epoch);
             let start = state.staged.len();
             state.lamport = state.lamport.max(jump.unwrap_or(0));
             for change in changes {
                 change_parts(change, time, |header, payload| state.stage(header, payload));
             }
             state.staged.join_from(start);
-        }
+            before
+        };
         let assigned = Assigned { first, end: state.staged.end_index(), epoch };
         if state.followers > 0 {
             self.changed.notify_all();
@@ -271,14 +277,20 @@ impl Core {
     /// Stages a group that does not fit into the buffer, piece by piece, and writes it to its end.
     ///
     /// It starts in an empty buffer, so that its pieces hold nothing else; and its end is in the file before
-    /// anybody goes on, as what is written of a group cannot be read before its end is.
+    /// anybody goes on, as what is written of a group cannot be read before its end is. Returns its first index and
+    /// the epoch in which it got it.
     fn append_large(
         &self,
         state: &mut MutexGuard<'_, State>,
         changes: &[Change<'_>],
         time: Option<Timestamp>,
-    ) -> Result<(), AppendError> {
+        rests_on: Option<Assigned>,
+    ) -> Result<(u64, u64), AppendError> {
         self.drain(state)?;
+        // Only now: what came before may have been lost to a full disk meanwhile, and the log resumed.
+        state.check_streams(changes, rests_on)?;
+        let (first, epoch) = (state.staged.end_index(), state.epoch);
+        state.exclusive = Some(first);
         for change in changes {
             let mut result = Ok(());
             change_parts(change, time, |header, payload| {
@@ -296,22 +308,25 @@ impl Core {
             result?;
         }
         state.staged.join_from(0);
-        self.drain(state)
+        self.drain(state)?;
+        Ok((first, epoch))
     }
 
-    /// Waits until the staging buffer is empty.
+    /// Waits until nothing is staged and nothing is being written: a leader that fails takes with it what was staged
+    /// since.
     fn drain(&self, state: &mut MutexGuard<'_, State>) -> Result<(), AppendError> {
-        while !state.staged.is_empty() {
+        loop {
             if let Some(failure) = &state.failure {
                 return Err(failure.error());
             }
-            if state.appender.is_some() {
-                self.lead(state, Job::Write)?;
-            } else {
+            if state.appender.is_none() {
                 self.changed.wait(state);
+            } else if state.staged.is_empty() {
+                return Ok(());
+            } else {
+                self.lead(state, Job::Write)?;
             }
         }
-        state.failure.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
     }
 
     /// Makes everything durable that was appended before the call; says how far that is.
@@ -465,6 +480,7 @@ impl Core {
         state.staged.reset(end);
         state.written = end;
         state.lamport = appender.state().lamport;
+        state.streams = appender.state().stream_count;
         state.durable = appender.acknowledged();
         state.appender = Some(appender);
         let (outcome, undone) = outcome;
@@ -557,42 +573,5 @@ impl Drop for Lease<'_> {
         let mut state = self.core.state.lock();
         state.poison(IoError::new(std::path::Path::new("log"), "write", error));
         self.core.changed.notify_all();
-    }
-}
-
-impl State {
-    fn visible_end(&self) -> u64 {
-        self.exclusive.unwrap_or_else(|| self.staged.end_index())
-    }
-
-    /// Whether one of these entries was lost to a full disk since it got its index.
-    fn is_void(&self, entries: Assigned) -> bool {
-        let ended = usize::try_from(entries.epoch).ok().and_then(|epoch| self.voids.get(epoch..));
-        ended.is_none_or(|voids| voids.iter().any(|&void_from| void_from < entries.end))
-    }
-
-    fn stage(&mut self, header: EntryHeader, payload: &[u8]) {
-        self.lamport += 1;
-        self.staged.push(EntryHeader { lamport: self.lamport, ..header }, payload);
-    }
-
-    /// The disk is full: what is not written is void.
-    fn void(&mut self, appender: &Appender, error: IoError) -> AppendError {
-        let void_from = appender.state().entry_count();
-        self.staged.reset(void_from);
-        self.lamport = appender.state().lamport;
-        self.epoch += 1;
-        self.voids.push(void_from);
-        let failure = Failure::Full { void_from, error: Arc::new(error) };
-        let error = failure.error();
-        self.failure = Some(failure);
-        error
-    }
-
-    fn poison(&mut self, error: IoError) -> AppendError {
-        let failure = Failure::Poisoned(Arc::new(error));
-        let error = failure.error();
-        self.failure = Some(failure);
-        error
     }
 }

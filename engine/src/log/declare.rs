@@ -80,7 +80,25 @@ impl Log {
             return Err(DeclareError::Name { len: name.len() });
         }
         let mut table = self.streams.lock();
-        self.load_streams(&mut table)?;
+        loop {
+            match self.declare_in(&mut table, core, name) {
+                // An import has brought declarations of this log between, or one has been taken back.
+                Err(DeclareError::Append(AppendError::UnknownStream(_))) => {
+                    core.flush()?;
+                    *table = StreamTable::default();
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn declare_in(
+        &self,
+        table: &mut StreamTable,
+        core: &Core,
+        name: &str,
+    ) -> Result<(StreamId, Assigned), DeclareError> {
+        self.load_streams(table)?;
         if let Some(&stream) = table.by_name.get(name.as_bytes()) {
             let position = usize::try_from(stream.0).unwrap_or(usize::MAX).wrapping_sub(1);
             let index = table.declared.get(position).map_or(0, |declaration| declaration.index);
@@ -95,7 +113,7 @@ impl Log {
         payload.put_u8(FORM_NAME);
         payload.put(name.as_bytes());
         let change = Change { kind: Kind::STREAM, ..Change::new(&payload).in_stream(stream) };
-        let assigned = core.append(&[change], None, None)?;
+        let assigned = core.append(&[change], None, None, None)?;
         table.insert(Declaration {
             stream,
             form: DeclarationForm::Name,
@@ -106,15 +124,12 @@ impl Log {
         Ok((stream, assigned))
     }
 
-    /// Streams declared, staged declarations included.
-    pub(crate) fn stream_count(&self) -> u32 {
-        let declared = self.streams.lock().declared.len();
-        u32::try_from(declared).unwrap_or(u32::MAX).max(self.view.read().state.stream_count)
-    }
-
-    /// Forgets what was declared by entries that are void.
-    pub(crate) fn forget_streams(&self) {
-        *self.streams.lock() = StreamTable::default();
+    /// Goes on after the disk was full. What was declared by entries that are void is forgotten before anybody can
+    /// declare again.
+    pub(crate) fn resume(&self, core: &Core) -> Result<(), AppendError> {
+        let mut table = self.streams.lock();
+        *table = StreamTable::default();
+        core.resume()
     }
 
     fn load_streams(&self, table: &mut StreamTable) -> Result<(), ReadError> {

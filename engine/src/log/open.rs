@@ -4,13 +4,8 @@ use std::{
     io::ErrorKind,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
-
-use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
@@ -27,6 +22,7 @@ use crate::{
         replay::Hasher,
         segment::{Segment, SegmentError},
     },
+    sync::{AtomicU64, Mutex, OnceLock, Ordering, ReentrantMutex, RwLock},
 };
 
 /// How a log is written.

@@ -1,18 +1,10 @@
 //! Reading one log: by index, lazily, every byte checked before it is used.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use parking_lot::{Mutex, ReentrantMutex, RwLock};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     batch::{Batch, Decoder, Unsupported},
-    bytes::{ClientId, LogId, LogKeys, StreamId, Timestamp},
+    bytes::{ClientId, LogId, LogKeys, Timestamp},
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
     index::{Index, IndexError, Position, SpanRef},
@@ -28,6 +20,7 @@ use crate::{
         replay::{Replay, decode_for},
     },
     merkle::SaltTree,
+    sync::{AtomicU64, Mutex, OnceLock, Ordering, ReentrantMutex, RwLock},
 };
 
 /// A lookup walks frames behind the index up to this far; farther, the index is read up first.
@@ -283,8 +276,16 @@ impl Log {
         if is_behind && self.unindexed_len() > UNINDEXED_LEN_MAX {
             self.read_up_index()?;
         }
-        let span = self.with_index(|index_runs| index_runs.locate(index))?;
-        Ok(span.map_or_else(|| self.index_end(), |span| Place::of(&span)))
+        loop {
+            // Asked for first: what is fed to the index meanwhile lies behind it.
+            let end = self.index_end();
+            match self.with_index(|index_runs| index_runs.locate(index))? {
+                Some(span) => return Ok(Place::of(&span)),
+                None if end.index <= index => return Ok(end),
+                // Dropped meanwhile, to be made anew.
+                None => {}
+            }
+        }
     }
 
     /// Drops the index, and its files if this process keeps them.
@@ -293,19 +294,16 @@ impl Log {
         self.index.clear(self.keeps_index).map_err(|error| self.index_error(error))
     }
 
-    /// Whether the log has declared a stream that a caller names.
-    pub(crate) fn has_declared(&self, stream: StreamId) -> bool {
-        stream == StreamId::DEFAULT || stream.0 <= self.stream_count()
-    }
-
     /// How many entries there were at `time`: those before the first that is later.
     pub(crate) fn size_at(&self, time: Timestamp) -> Result<u64, ReadError> {
         let count = self.entry_count();
         if self.index.position().end_index < self.view.read().entry_count {
             self.read_up_index()?;
         }
+        // Asked for first: what is fed to the index meanwhile lies behind it.
+        let end = self.index.position().end_index;
         let span = self.with_index(|index| index.locate_time(time))?;
-        let from = span.map_or_else(|| self.index.position().end_index, |span| span.first_index);
+        let from = span.map_or(end, |span| span.first_index);
         for index in from..count {
             if self.entry(index)?.timestamp() > Some(time) {
                 return Ok(index);
@@ -410,6 +408,10 @@ impl Log {
     ) -> Result<(), ReadError> {
         let _feeding = self.feed.lock();
         let limit = self.view.read().end_offset;
+        if self.index.position().end_offset >= limit {
+            // Whoever writes has fed it, perhaps with what cannot be read yet: a group or an import under way.
+            return Ok(());
+        }
         let state = self.state_at_index_end()?;
         let mut reader = self.frame_reader(limit, READ_AHEAD_LONG);
         let mut replay = Replay::new(self.id(), self.salts.clone(), self.header.align_log2, state);

@@ -28,8 +28,6 @@ mod withheld;
 
 use std::{cell::Cell, io::Read, path::PathBuf};
 
-use parking_lot::ReentrantMutexGuard;
-
 use self::judge::Judge;
 use super::{HinderedLog, Inner, Workspace};
 use crate::{
@@ -38,6 +36,7 @@ use crate::{
     bytes::{ClientId, Hash, LogId, WorkspaceId},
     error::IoError,
     log::{AppendError, Core, ReadError, ReplayError},
+    sync::ReentrantMutexGuard,
 };
 
 /// Why a bundle was not imported. Unless it says otherwise nothing of it was kept.

@@ -21,13 +21,8 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
-
-use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use crate::{
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
@@ -37,6 +32,7 @@ use crate::{
         AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict,
         Writer, look_for_writer,
     },
+    sync::{AtomicU64, Mutex, Ordering, ReentrantMutex, RwLock},
 };
 
 pub use self::{
@@ -203,14 +199,17 @@ impl Workspace {
     ///
     /// See [`AppendError`]. Nothing was appended.
     pub fn append_all(&self, changes: &[Change<'_>]) -> Result<Ticket<'_>, AppendError> {
+        self.append_resting_on(None, changes)
+    }
+
+    fn append_resting_on(
+        &self,
+        declaration: Option<Assigned>,
+        changes: &[Change<'_>],
+    ) -> Result<Ticket<'_>, AppendError> {
         let core = self.core()?;
         self.record_seen(core)?;
-        for change in changes {
-            if !self.inner.own.has_declared(change.stream) {
-                return Err(AppendError::UnknownStream(change.stream));
-            }
-        }
-        let assigned = core.append(changes, self.time(), None)?;
+        let assigned = core.append(changes, self.time(), None, declaration)?;
         Ok(Ticket { workspace: self, assigned })
     }
 
@@ -239,7 +238,7 @@ impl Workspace {
         let frontier = Frontier::from(rows);
         let payload = frontier.encode();
         let change = Change::new(&payload).of_kind(Kind::SEEN);
-        core.append(&[change], None, Some(frontier.lamport()))?;
+        core.append(&[change], None, Some(frontier.lamport()), None)?;
         Ok(())
     }
 
@@ -304,8 +303,7 @@ impl Workspace {
     ///
     /// Any other reason why the log cannot be written.
     pub fn resume(&self) -> Result<(), AppendError> {
-        self.inner.own.forget_streams();
-        self.core()?.resume()
+        self.inner.own.resume(self.core()?)
     }
 
     /// Commits, records it in a checkpoint, and closes the workspace for writing. Imports that are under way fail.

@@ -3,10 +3,8 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
 };
-
-use parking_lot::{Mutex, ReentrantMutex, RwLock};
 
 use super::{Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
@@ -18,6 +16,7 @@ use crate::{
         SegmentError, SegmentHeader, Verdict, Writer, lock_for_writing, look_for_writer,
     },
     merkle::SaltTree,
+    sync::{AtomicU64, Mutex, ReentrantMutex, RwLock},
 };
 
 /// Why a workspace was not opened. Nothing was changed.

@@ -79,8 +79,8 @@ impl Stream {
     /// See [`AppendError`]. [`AppendError::Void`] if the declaration of the stream was lost to a full disk: ask
     /// for the stream again.
     pub fn append(&self, payload: &[u8]) -> Result<Ticket<'_>, AppendError> {
-        self.workspace.core()?.assert_stands(self.declared)?;
-        self.workspace.append_change(Change::new(payload).in_stream(self.id))
+        let change = Change::new(payload).in_stream(self.id);
+        self.workspace.append_resting_on(Some(self.declared), &[change])
     }
 
     /// The changes of the streams of this name in all logs, in canonical order: one document out of many.

@@ -3,13 +3,12 @@
 //! The appender of an import goes on behind the published end of a log that nobody else writes, or in a file
 //! under a temporary name. No view, checkpoint or index covers what it writes until [`Log::publish`].
 
-use std::sync::atomic::Ordering;
-
 use super::{Appender, Encoder, INDEX_UNPERSISTED_MAX, Learner, Written};
 use crate::{
     bytes::{Hash, StreamId},
     index::Index,
     log::{checkpoint::LogState, read::Log},
+    sync::Ordering,
 };
 
 /// An import keeps so much of what the indexes are to learn, in bytes; the rest is read up from the files.

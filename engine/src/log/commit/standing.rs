@@ -3,18 +3,13 @@
 use super::{AppendError, Assigned, Core, Failure};
 
 impl Core {
-    /// The entry `index` as it stands now, to ask [`Core::assert_stands`] about later.
+    /// The entry `index` as it stands now, to append what rests on it.
     ///
     /// Fails while the log is failed: what was lost may still be known under its name.
     pub(crate) fn standing(&self, index: u64) -> Result<Assigned, AppendError> {
         let state = self.state.lock();
         let now = Assigned { first: index, end: index + 1, epoch: state.epoch };
         state.failure.as_ref().map(Failure::error).map_or(Ok(now), Err)
-    }
-
-    /// [`AppendError::Void`] if one of these entries was lost since.
-    pub(crate) fn assert_stands(&self, entries: Assigned) -> Result<(), AppendError> {
-        if self.state.lock().is_void(entries) { Err(AppendError::Void) } else { Ok(()) }
     }
 
     /// Whether the log was closed: nothing is ever written to it again.

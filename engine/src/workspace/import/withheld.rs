@@ -2,10 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use super::{ImportError, judge::Obstacle};
@@ -21,6 +18,7 @@ use crate::{
         decode_for,
     },
     merkle::SaltTree,
+    sync::{AtomicU64, Ordering},
     workspace::{Hindrance, Inner, index_folder, open, segment_path},
 };
 
