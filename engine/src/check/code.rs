@@ -162,7 +162,7 @@ impl Code {
             | Self::IncompleteGroup
             | Self::MissingEnd
             | Self::MoreDamage => {
-                "All other entries can still be read; the lost ones may be in a backup or in the replica of another client."
+                "All other entries can still be read; annals-fsck --repair --from OTHER fetches the lost ones from a replica or a backup, --successor goes on in a new log."
             }
             Self::BadHeaderUnit | Self::BadCheckpoint | Self::DamagedIndex | Self::StaleIndex => {
                 "annals-fsck --repair mends it without loss."

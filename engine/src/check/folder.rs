@@ -7,7 +7,7 @@ use crate::{
     bytes::LogId,
     error::{IoContext as _, IoError},
     io::{DirEntry, Disk},
-    log::Writer,
+    log::{Published, Writer, last_published},
     workspace::{Metadata, MetadataError, segment_path},
 };
 
@@ -17,6 +17,8 @@ pub(super) struct Run<'a> {
     pub(super) folder: &'a Path,
     pub(super) depth: Depth,
     pub(super) writer: Writer,
+    /// What the writer, or the last one, has published.
+    pub(super) published: Option<Published>,
     /// `None` if it is damaged.
     pub(super) metadata: Option<Metadata>,
     pub(super) report: Report,
@@ -53,7 +55,12 @@ pub(super) fn check(
     writer: Writer,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, CheckError> {
-    let mut run = Run { disk, folder, depth, writer, metadata: None, report: Report::default() };
+    let published = match writer {
+        Writer::Active(published) => published,
+        Writer::None => last_published(&**disk, &folder.join("LOCK"))?,
+    };
+    let report = Report::default();
+    let mut run = Run { disk, folder, depth, writer, published, metadata: None, report };
     load_metadata(&mut run)?;
     if let Writer::Active(published) = writer {
         let process = published.map_or(String::new(), |by| format!(" by process {}", by.process));

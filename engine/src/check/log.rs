@@ -11,8 +11,8 @@ use crate::{
     error::{IoContext as _, LostEntries},
     io::Access,
     log::{
-        Checkpoint, HEAD_LEN, HeadError, Segment, SegmentError, Slot, UNIT_LEN, UnitState, Writer,
-        slot_offset,
+        Checkpoint, HEAD_LEN, HeadError, Published, Segment, SegmentError, Slot, UNIT_LEN,
+        UnitState, Writer, slot_offset,
     },
     workspace::{index_folder, segment_path},
 };
@@ -29,6 +29,8 @@ pub(super) struct Bounds {
     pub(super) durable: u64,
     /// Entries that there were, at least.
     pub(super) entries: u64,
+    /// What the lock file says of this log.
+    pub(super) published: Option<Published>,
 }
 
 /// Checks the log `log` and adds what is found to the report.
@@ -196,19 +198,23 @@ fn bounds(
     let file_len = segment.file.len().context(&segment.path, "read the length of")?;
     let evidence = index.map_or(0, |index| index.index.evidence());
     let checkpoint = segment.checkpoint();
+    let (log, generation) = (segment.header.log, segment.header.generation);
+    let published = run.published.filter(|published| published.is_of(log, generation));
     let mut bounds = Bounds {
         limit: file_len,
         durable: evidence,
         entries: index.map_or(0, |index| index.index.position().end_index),
+        published,
     };
-    bounds.entries = bounds.entries.max(checkpoint.map_or(0, |last| last.state.entry_count()));
-    if let Writer::Active(published) = run.writer {
-        let own = published.filter(|published| published.log == segment.header.log);
-        let published = own.map_or(HEAD_LEN, |published| published.durable_len);
+    bounds.entries = bounds
+        .entries
+        .max(checkpoint.map_or(0, |last| last.state.entry_count()))
+        .max(published.map_or(0, |published| published.entry_count));
+    if let Writer::Active(_) = run.writer {
+        let published = published.map_or(HEAD_LEN, |published| published.durable_len);
         let checkpointed = checkpoint.map_or(HEAD_LEN, |last| last.state.end_offset);
         bounds.durable = published.max(checkpointed).max(evidence);
         bounds.limit = file_len.min(bounds.durable);
-        bounds.entries = bounds.entries.max(own.map_or(0, |published| published.entry_count));
     }
     Ok(bounds)
 }

@@ -397,6 +397,7 @@ impl Appender {
             self.write_checkpoint(false)?;
             self.sync_file()?;
             self.acknowledge();
+            self.publish();
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub(crate) use self::{
     declare::DeclareError,
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     head::WRITER,
-    lock::{Publisher, Writer, lock_for_writing, look_for_writer},
+    lock::{Published, Publisher, Writer, last_published, lock_for_writing, look_for_writer},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, save_cut},
     read::{Log, Place, Step},
     recover::judge,
