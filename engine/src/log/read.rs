@@ -148,7 +148,16 @@ impl Log {
         FrameReader::new(Arc::clone(&self.file), self.header.frames(), limit, read_ahead)
     }
 
+    /// Why there is no entry `index` at the end: it was lost there, or it never was.
     pub(crate) fn out_of_range(&self, index: u64) -> ReadError {
+        let damage = self.view.read().damage.clone();
+        let lost = |damage: &Corruption| {
+            let LostEntries { first, end } = damage.lost;
+            first <= index && end.is_none_or(|end| index < end)
+        };
+        if let Some(damage) = damage.filter(lost) {
+            return ReadError::Corrupt(damage);
+        }
         ReadError::OutOfRange { log: self.id(), index, entry_count: self.entry_count() }
     }
 
