@@ -63,6 +63,10 @@ pub enum Code {
     IncompleteGroup,
     /// The file ends before what is known to have been durable.
     MissingEnd,
+    /// A log has fewer entries than this client has had, or others have had of its own log.
+    ShorterThanKnown,
+    /// A log is of another history than another log has seen of it.
+    RootContradicts,
     /// Sound frames stand behind bad bytes; none of it is recorded as durable.
     UnsyncedHole,
     /// Unacknowledged bytes at the end, as a crash leaves them.
@@ -85,6 +89,8 @@ pub enum Code {
     UnfinishedFile,
     /// Bytes that were saved before they were cut off a segment.
     SavedCut,
+    /// A segment under a name that is not the one of a log, as programs that synchronize folders leave it.
+    StraySegment,
     /// A file that is none of a workspace.
     ForeignFile,
     /// The workspace is being written: its logs were checked as far as they are durable.
@@ -115,6 +121,8 @@ impl Code {
             Self::ForkedLog => "forked-log",
             Self::IncompleteGroup => "incomplete-group",
             Self::MissingEnd => "missing-end",
+            Self::ShorterThanKnown => "shorter-than-known",
+            Self::RootContradicts => "root-contradicts",
             Self::UnsyncedHole => "unsynced-hole",
             Self::TornTail => "torn-tail",
             Self::Unsupported => "unsupported",
@@ -126,6 +134,7 @@ impl Code {
             Self::LeftoverIndex => "leftover-index",
             Self::UnfinishedFile => "unfinished-file",
             Self::SavedCut => "saved-cut",
+            Self::StraySegment => "stray-segment",
             Self::ForeignFile => "foreign-file",
             Self::LiveWriter => "live-writer",
             Self::MoreDamage => "more-damage",
@@ -139,6 +148,7 @@ impl Code {
             | Self::LeftoverIndex
             | Self::UnfinishedFile
             | Self::SavedCut
+            | Self::StraySegment
             | Self::ForeignFile
             | Self::LiveWriter => Severity::Note,
             _ => Severity::Error,
@@ -161,6 +171,7 @@ impl Code {
             | Self::ForeignFrame
             | Self::IncompleteGroup
             | Self::MissingEnd
+            | Self::ShorterThanKnown
             | Self::MoreDamage => {
                 "All other entries can still be read; annals-fsck --repair --from OTHER fetches the lost ones from a replica or a backup, --successor goes on in a new log."
             }
@@ -170,7 +181,7 @@ impl Code {
             Self::WrongCheckpoint | Self::WrongWatermark => {
                 "No entries are lost by it; compare with a backup or another client before writing to this log again."
             }
-            Self::ForkedLog => {
+            Self::ForkedLog | Self::RootContradicts => {
                 "Keep one of the two copies, and let the other join the workspace as a new client."
             }
             Self::UnsyncedHole => {
@@ -181,7 +192,9 @@ impl Code {
             }
             Self::Unsupported => "Use a version of Annals that knows it.",
             Self::SegmentMismatch => "Move the file to where it belongs, or restore the right one.",
-            Self::MissingSegment => "Restore it from a backup.",
+            Self::MissingSegment => {
+                "Restore it from a backup, or fetch it from a replica with annals-fsck --repair --from OTHER."
+            }
             Self::BadMetadata => {
                 "Write it again by hand: the ids stand in the segments' headers, and the format in the specification."
             }
@@ -189,6 +202,9 @@ impl Code {
                 "It may be removed; annals-fsck --repair does."
             }
             Self::SavedCut => "Look whether something in it is missed; then it may be removed.",
+            Self::StraySegment => {
+                "It is never read; if it holds more than the log's own segment, put it into a folder of its own and fetch from there with annals-fsck --repair --from."
+            }
             Self::ForeignFile => "It is never touched.",
             Self::LiveWriter => {
                 "Check again when the writer is closed to judge the ends of the logs as well."

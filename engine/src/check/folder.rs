@@ -2,7 +2,10 @@
 
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
-use super::{CheckError, Code, Depth, Finding, Report, log};
+use super::{
+    CheckError, Code, Depth, Finding, Report, log,
+    seen::{self, Claim},
+};
 use crate::{
     bytes::LogId,
     error::{IoContext as _, IoError},
@@ -22,6 +25,8 @@ pub(super) struct Run<'a> {
     /// `None` if it is damaged.
     pub(super) metadata: Option<Metadata>,
     pub(super) report: Report,
+    /// What sound logs say of others.
+    pub(super) claims: Vec<Claim>,
 }
 
 impl Run<'_> {
@@ -40,6 +45,9 @@ impl Run<'_> {
         } else if is_saved_cut(entry) {
             let what = format!("{} bytes that were cut off a segment and saved", entry.len);
             Finding::new(Code::SavedCut, &path, what)
+        } else if is_stray_segment(entry) {
+            let what = "a segment, or a copy of one, under a name that no log has";
+            Finding::new(Code::StraySegment, &path, what)
         } else {
             Finding::new(Code::ForeignFile, &path, "not a part of a workspace")
         };
@@ -60,7 +68,8 @@ pub(super) fn check(
         Writer::None => last_published(&**disk, &folder.join("LOCK"))?,
     };
     let report = Report::default();
-    let mut run = Run { disk, folder, depth, writer, published, metadata: None, report };
+    let mut run =
+        Run { disk, folder, depth, writer, published, metadata: None, report, claims: Vec::new() };
     load_metadata(&mut run)?;
     if let Writer::Active(published) = writer {
         let process = published.map_or(String::new(), |by| format!(" by process {}", by.process));
@@ -80,6 +89,7 @@ pub(super) fn check(
         before += len;
         progress(before, total);
     }
+    seen::check(&mut run)?;
     Ok(run.report)
 }
 
@@ -154,6 +164,14 @@ fn segment_name(entry: &DirEntry) -> Option<LogId> {
 /// Whether the file was never finished (W-3).
 pub(super) fn is_unfinished(entry: &DirEntry) -> bool {
     !entry.is_dir && Path::new(&entry.name).extension().is_some_and(|end| end == "tmp")
+}
+
+/// Whether it looks like a segment beside the one that a log's name leads to: the name begins with the id of a log.
+fn is_stray_segment(entry: &DirEntry) -> bool {
+    const ID_LEN: usize = 36;
+    let name = entry.name.strip_suffix(".seg").filter(|_| !entry.is_dir);
+    let id = name.and_then(|name| name.get(..ID_LEN));
+    id.is_some_and(|id| id.parse::<LogId>().is_ok())
 }
 
 fn is_saved_cut(entry: &DirEntry) -> bool {

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     CheckError, Code, Depth, Finding, LogReport, deep::Deep, folder::Run, index, rebuilt::Rebuilt,
-    verdict, walk::Stop, walk::Walk,
+    seen::Claim, verdict, walk::Stop, walk::Walk,
 };
 use crate::{
     bytes::LogId,
@@ -12,7 +12,7 @@ use crate::{
     io::Access,
     log::{
         Checkpoint, HEAD_LEN, HeadError, Published, Segment, SegmentError, Slot, UNIT_LEN,
-        UnitState, Writer, slot_offset,
+        UnitState, Verdict, Writer, slot_offset,
     },
     workspace::{index_folder, segment_path},
 };
@@ -68,8 +68,20 @@ pub(super) fn check(
             return Ok(());
         }
     }
-    let rebuilt = walk.deep.take().and_then(Deep::into_rebuilt);
+    let mut deep = walk.deep.take();
+    let claims = deep.as_mut().filter(|_| in_place).map(Deep::take_seen).unwrap_or_default();
+    let rebuilt = deep.and_then(Deep::into_rebuilt);
     let report = verdict::conclude(walk, &bounds, &mut run.report.findings)?;
+    if run.depth == Depth::Payloads && report.verdict != Some(Verdict::Damaged) {
+        let predecessor = segment.header.predecessor.filter(|_| in_place);
+        run.claims.extend(claims);
+        run.claims.extend(predecessor.map(|predecessor| Claim {
+            log: predecessor.log,
+            size: predecessor.size,
+            root: predecessor.root,
+            by: log,
+        }));
+    }
     run.report.logs.push(report);
     match (index, cache) {
         (Some(index), Some(folder)) => index.check(run, &folder, rebuilt.as_ref()),

@@ -14,6 +14,7 @@
 //! - `folder`: what is in a workspace that should not be; `log`, `index`: one log;
 //! - `walk`, `witness`, `fault`: over the frames of a segment, and what is said of places in it;
 //! - `deep`, `rebuilt`, `scratch`: everything hashed, and the index made anew in memory;
+//! - `seen`: what the logs say of each other, against what is here;
 //! - `verdict`: what the breaks in a log mean; `repair`: what is done about it.
 
 mod code;
@@ -26,6 +27,7 @@ mod rebuilt;
 mod repair;
 mod report;
 mod scratch;
+mod seen;
 mod verdict;
 mod walk;
 mod witness;
@@ -57,7 +59,8 @@ pub enum Depth {
     /// Every byte against its checksum, and how frames, batches and checkpoints fit together.
     #[default]
     Structure,
-    /// Also everything decompressed and hashed: each root, and the index against a rebuilt one.
+    /// Also everything decompressed and hashed: each root, the index against a rebuilt one, and what each
+    /// log has seen of the others against those.
     Payloads,
 }
 

@@ -21,6 +21,7 @@ mod damage;
 mod folder;
 mod kinds;
 mod mend;
+mod seen;
 
 const DEPTHS: [Depth; 2] = [Depth::Structure, Depth::Payloads];
 
