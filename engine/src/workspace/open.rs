@@ -12,7 +12,7 @@ use super::{Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
-    io::{DirEntry, Disk, OsDisk},
+    io::{Access, DirEntry, Disk, OsDisk},
     log::{
         BatchCache, HEAD_LEN, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment,
         SegmentError, SegmentHeader, Verdict, Writer, lock_for_writing, look_for_writer,
@@ -48,6 +48,9 @@ pub enum OpenError {
         /// Something in it.
         found: String,
     },
+    /// The segment of the own log is not there. Nothing was created in its place.
+    #[error("{}: the segment of this client's own log is missing; restore it from a backup, or fetch it from a replica with annals-fsck --repair --from OTHER", .0.display())]
+    MissingSegment(PathBuf),
     /// The own log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -198,6 +201,7 @@ impl Workspace {
         let lock = lock_for_writing(&*disk, &path.join("LOCK"))?
             .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
         let metadata = Metadata::load(&*disk, path)?;
+        require_segment(&*disk, path, metadata.log)?;
         let logs = path.join("logs");
         disk.sync_dir(&logs).context(&logs, "sync")?;
         disk.sync_dir(path).context(path, "sync")?;
@@ -224,6 +228,7 @@ impl Workspace {
         options: Options,
     ) -> Result<Self, OpenError> {
         let metadata = Metadata::load(&*disk, path)?;
+        require_segment(&*disk, path, metadata.log)?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
         let (mut own_as, mut others_as) = reading_as(&*disk, path, metadata.log)?;
         let mut own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
@@ -281,6 +286,18 @@ impl Workspace {
             lock,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// Refuses a workspace whose own segment, or the folder of all of them, is gone.
+fn require_segment(disk: &dyn Disk, folder: &Path, log: LogId) -> Result<(), OpenError> {
+    let path = segment_path(folder, log);
+    match disk.open(&path, Access::Read) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(OpenError::MissingSegment(path))
+        }
+        Err(error) => Err(IoError::new(&path, "open", error).into()),
     }
 }
 
