@@ -237,6 +237,19 @@ impl Log {
         decoder: &mut Decoder,
     ) -> Result<Batch, ReadError> {
         let lost = LostEntries::from(frame.first_index..frame.end_index());
+        let next = reader.header_behind(frame).context(&self.path, "read")?;
+        let end = (self.behind(frame).offset, frame.header_crc);
+        let is_old = {
+            let state = &self.view.read().state;
+            end.0 == state.end_offset && end.1 != state.link
+        };
+        let follows_another =
+            |next: FrameHeader| next.opening > frame.opening && next.link != frame.header_crc;
+        if is_old || next.is_some_and(follows_another) {
+            // The disk shows what stood here before an earlier end was cut off and written anew.
+            let fault = FrameFault::OutOfSequence("what is behind it follows another frame");
+            return Err(self.corruption(frame.offset, lost, fault));
+        }
         let payload = reader.payload(frame).context(&self.path, "read")?;
         let payload = payload.map_err(|fault| self.corruption(frame.offset, lost, fault))?;
         decode_for(self.id(), frame, decoder, payload)
