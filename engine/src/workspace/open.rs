@@ -12,7 +12,7 @@ use super::{Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
-    io::{Access, DirEntry, Disk, OsDisk},
+    io::{DirEntry, Disk, OsDisk},
     log::{
         BatchCache, HEAD_LEN, Log, OpenAs, OpenLog, OpenLogError, Publisher, ReadError, Segment,
         SegmentError, SegmentHeader, Verdict, Writer, lock_for_writing, look_for_writer,
@@ -201,12 +201,16 @@ impl Workspace {
         let lock = lock_for_writing(&*disk, &path.join("LOCK"))?
             .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
         let metadata = Metadata::load(&*disk, path)?;
-        require_segment(&*disk, path, metadata.log)?;
         let logs = path.join("logs");
-        disk.sync_dir(&logs).context(&logs, "sync")?;
+        match disk.sync_dir(&logs) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenError::MissingSegment(segment_path(path, metadata.log)));
+            }
+            result => result.context(&logs, "sync")?,
+        }
         disk.sync_dir(path).context(path, "sync")?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
-        let own = open_log(&disk, path, &metadata, metadata.log, &cache, OpenAs::Writer)?;
+        let own = open_own(&disk, path, &metadata, &cache, OpenAs::Writer)?;
         if let Some(damage) = own.blocking_damage() {
             return Err(OpenError::Damaged(damage));
         }
@@ -228,15 +232,14 @@ impl Workspace {
         options: Options,
     ) -> Result<Self, OpenError> {
         let metadata = Metadata::load(&*disk, path)?;
-        require_segment(&*disk, path, metadata.log)?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
         let (mut own_as, mut others_as) = reading_as(&*disk, path, metadata.log)?;
-        let mut own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+        let mut own = open_own(&disk, path, &metadata, &cache, own_as)?;
         if own_as == OpenAs::Reader {
             // A writer may have come meanwhile: then what was read as the settled end was being written.
             (own_as, others_as) = reading_as(&*disk, path, metadata.log)?;
             if own_as != OpenAs::Reader {
-                own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+                own = open_own(&disk, path, &metadata, &cache, own_as)?;
             }
         }
         let recovered = own.recovery.verdict.clone();
@@ -289,15 +292,22 @@ impl Workspace {
     }
 }
 
-/// Refuses a workspace whose own segment, or the folder of all of them, is gone.
-fn require_segment(disk: &dyn Disk, folder: &Path, log: LogId) -> Result<(), OpenError> {
-    let path = segment_path(folder, log);
-    match disk.open(&path, Access::Read) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+/// Opens the own log; says so if it, or the folder of all logs, is gone.
+fn open_own(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    metadata: &Metadata,
+    cache: &Arc<BatchCache>,
+    how: OpenAs,
+) -> Result<OpenLog, OpenError> {
+    let path = segment_path(folder, metadata.log);
+    match open_log(disk, folder, metadata, metadata.log, cache, how) {
+        Err(OpenError::Io(error))
+            if error.path == path && error.source.kind() == std::io::ErrorKind::NotFound =>
+        {
             Err(OpenError::MissingSegment(path))
         }
-        Err(error) => Err(IoError::new(&path, "open", error).into()),
+        result => result,
     }
 }
 

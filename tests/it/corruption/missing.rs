@@ -228,3 +228,20 @@ fn copies_beside_the_segment() {
         assert_eq!(log.entry_count(), sample.payloads.len() as u64);
     }
 }
+
+#[test]
+fn a_folder_of_logs_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let workspace = Workspace::create(&path, options()).unwrap();
+    put(&workspace, b"a");
+    workspace.close().unwrap();
+    std::fs::remove_dir_all(path.join("logs")).unwrap();
+    for opened in [Workspace::open(&path, options()), Workspace::open_read_only(&path, options())] {
+        let error = opened.unwrap_err();
+        assert!(matches!(error, OpenError::MissingSegment(_)), "{error}");
+    }
+    let report = check::check(&path, Depth::Structure, |_, _| ()).unwrap();
+    assert_eq!(report.errors().next().unwrap().code, Code::MissingSegment);
+    assert!(!path.join("logs").exists(), "nothing is created in its place");
+}

@@ -32,7 +32,7 @@ fn assert_stays_gone(sample: &Sample, torn: &[u8], count: usize, what: &str) {
         let payload = vec![0x80 | u8::try_from(number).unwrap(); sample.payloads[0].len()];
         put(&workspace, &payload);
         workspace.commit().unwrap();
-        expected.push(payload.to_vec());
+        expected.push(payload);
     }
     // As it is now, without closing; and the disk shows what it had behind.
     let mut files = disk.files();
