@@ -41,7 +41,10 @@ impl<T> IoContext<T> for io::Result<T> {
 ///
 /// Nothing is ever cut or changed because of it; all other entries of the log stay readable.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{}: damaged at byte {offset} ({lost}): {cause}; run annals-fsck to see what is left", .path.display())]
+#[error(
+    "{}: damaged at byte {offset} ({lost}): {cause}; annals-fsck shows what is left, with --repair --from OTHER it fetches the rest from a replica, with --successor it goes on in a new log",
+    .path.display()
+)]
 pub struct Corruption {
     /// The segment file.
     pub path: PathBuf,
@@ -99,6 +102,17 @@ pub enum Cause {
         file_len: u64,
         /// Offset below which everything was durable.
         watermark: u64,
+    },
+    /// The file is whole, and holds less than was acknowledged: an older copy of the log, or another
+    /// replica of it, stands in its place.
+    #[error(
+        "the file has {entries} entries, but {acknowledged} were acknowledged here, says the lock file"
+    )]
+    TooFew {
+        /// Entries in the file.
+        entries: u64,
+        /// Entries that the last writer published as durable.
+        acknowledged: u64,
     },
 }
 

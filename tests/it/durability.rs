@@ -300,7 +300,11 @@ fn a_file_that_ends_below_its_index_is_damaged() {
     let error = Workspace::open(crashed.path(), options()).unwrap_err();
     let OpenError::Damaged(damage) = error else { panic!("{error}") };
     assert!(matches!(damage.cause, Cause::Missing { file_len: 200_000, .. } | Cause::Frame(_)));
+    // The lock file knows it as well.
     std::fs::remove_dir_all(crashed.path().join("cache")).unwrap();
+    let error = Workspace::open(crashed.path(), options()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged(_)), "{error}");
+    std::fs::remove_file(crashed.path().join("LOCK")).unwrap();
     assert_eq!(*crashed.open().recovered(), Verdict::TornTail);
 }
 

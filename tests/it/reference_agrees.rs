@@ -316,7 +316,8 @@ fn on_bundles_that_begin_inside_a_batch() {
 
 /// What the engine and the reference decoder make of a folder after a crash.
 fn assert_judged_alike(folder: &Path, path: &Path) -> recovery::Verdict {
-    let decoded = reference::segment::decode(&std::fs::read(path).unwrap());
+    let lock_file = std::fs::read(folder.join("LOCK")).unwrap_or_default();
+    let decoded = reference::segment::decode_beside(&std::fs::read(path).unwrap(), &lock_file);
     let read = Workspace::open_read_only(folder, Options::default());
     let segment: Segment = match (decoded, read) {
         (Err(message), Err(_)) if message.starts_with("S-") => return recovery::Verdict::Damaged,
@@ -450,6 +451,10 @@ proptest! {
             copy_folder(workspace.path(), &copy);
             // What index runs know of the length is evidence that the reference decoder is not given.
             let _ = std::fs::remove_dir_all(copy.join("cache"));
+            if random.below(2) == 0 {
+                // The machine died, not the process.
+                std::fs::remove_file(copy.join("LOCK")).unwrap();
+            }
             let path = segment_path(&copy, workspace.own_log().id());
             let mut bytes = std::fs::read(&path).unwrap();
             // Most of it near the end, where a crash happens.
@@ -487,6 +492,16 @@ fn on_every_cut_of_the_last_two_commits() {
     for len in ends[1]..=ends[3] {
         let copy = folder.path().join(format!("copy {len}"));
         copy_folder(workspace.path(), &copy);
+        // Where the process died, the lock file knows.
+        let path = segment_path(&copy, workspace.own_log().id());
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..usize::try_from(len).unwrap()]).unwrap();
+        let verdict = assert_judged_alike(&copy, &path);
+        assert_eq!(verdict == recovery::Verdict::Damaged, len < ends[3], "cut at {len}");
+
+        let copy = folder.path().join(format!("copy {len} after a power loss"));
+        copy_folder(workspace.path(), &copy);
+        std::fs::remove_file(copy.join("LOCK")).unwrap();
         let path = segment_path(&copy, workspace.own_log().id());
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..usize::try_from(len).unwrap()]).unwrap();

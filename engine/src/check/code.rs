@@ -63,6 +63,10 @@ pub enum Code {
     IncompleteGroup,
     /// The file ends before what is known to have been durable.
     MissingEnd,
+    /// A log has fewer entries than this client has had, or others have had of its own log.
+    ShorterThanKnown,
+    /// A log is of another history than another log has seen of it.
+    RootContradicts,
     /// Sound frames stand behind bad bytes; none of it is recorded as durable.
     UnsyncedHole,
     /// Unacknowledged bytes at the end, as a crash leaves them.
@@ -85,6 +89,8 @@ pub enum Code {
     UnfinishedFile,
     /// Bytes that were saved before they were cut off a segment.
     SavedCut,
+    /// A segment under a name that is not the one of a log, as programs that synchronize folders leave it.
+    StraySegment,
     /// A file that is none of a workspace.
     ForeignFile,
     /// The workspace is being written: its logs were checked as far as they are durable.
@@ -117,6 +123,8 @@ impl Code {
             Self::ForkedLog => "forked-log",
             Self::IncompleteGroup => "incomplete-group",
             Self::MissingEnd => "missing-end",
+            Self::ShorterThanKnown => "shorter-than-known",
+            Self::RootContradicts => "root-contradicts",
             Self::UnsyncedHole => "unsynced-hole",
             Self::TornTail => "torn-tail",
             Self::Unsupported => "unsupported",
@@ -128,6 +136,7 @@ impl Code {
             Self::LeftoverIndex => "leftover-index",
             Self::UnfinishedFile => "unfinished-file",
             Self::SavedCut => "saved-cut",
+            Self::StraySegment => "stray-segment",
             Self::ForeignFile => "foreign-file",
             Self::LiveWriter => "live-writer",
             Self::MoreDamage => "more-damage",
@@ -142,6 +151,7 @@ impl Code {
             | Self::LeftoverIndex
             | Self::UnfinishedFile
             | Self::SavedCut
+            | Self::StraySegment
             | Self::ForeignFile
             | Self::LiveWriter => Severity::Note,
             _ => Severity::Error,
@@ -164,6 +174,7 @@ impl Code {
             | Self::ForeignFrame
             | Self::IncompleteGroup
             | Self::MissingEnd
+            | Self::ShorterThanKnown
             | Self::MoreDamage => {
                 "All other entries can still be read; annals-fsck --repair --from PATH fetches the lost ones from a backup, a bundle or another client's replica."
             }
@@ -173,8 +184,8 @@ impl Code {
             Self::WrongCheckpoint | Self::WrongWatermark => {
                 "No entries are lost by it; compare with a backup or another client before writing to this log again."
             }
-            Self::ForkedLog => {
-                "Keep one of the two copies, and let the other join the workspace as a new client."
+            Self::ForkedLog | Self::RootContradicts => {
+                "Both histories stay; annals-fsck --repair --successor --from OTHER lets this client go on in a new log."
             }
             Self::UnsyncedHole => {
                 "It may hold entries that were acknowledged; annals-fsck --repair saves it beside the segment before it is cut."
@@ -197,6 +208,9 @@ impl Code {
                 "It may be removed; annals-fsck --repair does."
             }
             Self::SavedCut => "Look whether something in it is missed; then it may be removed.",
+            Self::StraySegment => {
+                "It is never read; if it holds more than the log's own segment, put it into a folder of its own and fetch from there with annals-fsck --repair --from."
+            }
             Self::ForeignFile => "It is never touched.",
             Self::LiveWriter => {
                 "Check again when the writer is closed to judge the ends of the logs as well."

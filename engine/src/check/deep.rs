@@ -1,9 +1,12 @@
 //! The deep part of a walk: everything decompressed and hashed, and the index rebuilt beside it.
 
-use super::rebuilt::Rebuilt;
+use std::collections::BTreeSet;
+
+use super::{rebuilt::Rebuilt, seen::Claim};
 use crate::{
-    batch::Decoder,
+    batch::{Batch, Decoder},
     bytes::LogId,
+    entry::{Kind, decode_frontier},
     frame::FrameHeader,
     log::{LogState, Replay, ReplayError, Segment, decode_for},
 };
@@ -18,6 +21,8 @@ pub(super) struct Deep {
     /// Nothing was lost so far.
     whole: bool,
     rebuilt: Option<Rebuilt>,
+    /// What the log has seen of others, each once.
+    seen: BTreeSet<Claim>,
 }
 
 impl Deep {
@@ -31,6 +36,7 @@ impl Deep {
             on_track: true,
             whole: true,
             rebuilt,
+            seen: BTreeSet::new(),
         }
     }
 
@@ -39,7 +45,8 @@ impl Deep {
         if !self.on_track {
             return decode_for(self.log, frame, &mut self.decoder, payload).map(drop);
         }
-        let summary = self.replay.apply(frame, payload)?;
+        let (by, seen) = (self.log, &mut self.seen);
+        let summary = self.replay.apply_and(frame, payload, |batch| note_seen(by, batch, seen))?;
         if let Some(rebuilt) = self.rebuilt.as_mut().filter(|_| self.whole) {
             rebuilt.push(&summary);
         }
@@ -80,8 +87,27 @@ impl Deep {
         self.state().map(|state| state.change_count)
     }
 
+    /// What the log says of others; nothing if part of it is lost.
+    pub(super) fn take_seen(&mut self) -> BTreeSet<Claim> {
+        let seen = std::mem::take(&mut self.seen);
+        if self.whole { seen } else { BTreeSet::new() }
+    }
+
     /// The index as the log gives it; `None` if part of the log is lost.
     pub(super) fn into_rebuilt(self) -> Option<Rebuilt> {
         self.rebuilt.filter(|_| self.whole)
+    }
+}
+
+/// Adds the rows of the *seen* entries of a batch.
+fn note_seen(by: LogId, batch: &Batch, seen: &mut BTreeSet<Claim>) {
+    for (_, payload) in batch.entries().filter(|(header, _)| header.kind == Kind::SEEN) {
+        let rows = decode_frontier(payload).unwrap_or_default();
+        seen.extend(rows.into_iter().map(|row| Claim {
+            log: row.log,
+            size: row.size,
+            root: row.root,
+            by,
+        }));
     }
 }

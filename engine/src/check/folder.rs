@@ -2,12 +2,15 @@
 
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
-use super::{CheckError, Code, Depth, Finding, Report, log};
+use super::{
+    CheckError, Code, Depth, Finding, Report, log,
+    seen::{self, Claim},
+};
 use crate::{
     bytes::LogId,
     error::{IoContext as _, IoError},
     io::{DirEntry, Disk},
-    log::Writer,
+    log::{Published, Writer, last_published},
     workspace::{Metadata, MetadataError, segment_path},
 };
 
@@ -17,9 +20,13 @@ pub(super) struct Run<'a> {
     pub(super) folder: &'a Path,
     pub(super) depth: Depth,
     pub(super) writer: Writer,
+    /// What the writer, or the last one, has published.
+    pub(super) published: Option<Published>,
     /// `None` if it is damaged.
     pub(super) metadata: Option<Metadata>,
     pub(super) report: Report,
+    /// What sound logs say of others.
+    pub(super) claims: Vec<Claim>,
 }
 
 impl Run<'_> {
@@ -39,6 +46,9 @@ impl Run<'_> {
             let what =
                 format!("{} bytes that a repair has saved before it gave them up", entry.len);
             Finding::new(Code::SavedCut, &path, what)
+        } else if is_stray_segment(entry) {
+            let what = "a segment, or a copy of one, under a name that no log has";
+            Finding::new(Code::StraySegment, &path, what)
         } else {
             Finding::new(Code::ForeignFile, &path, "not a part of a workspace")
         };
@@ -64,7 +74,13 @@ pub(super) fn check(
     writer: Writer,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, CheckError> {
-    let mut run = Run { disk, folder, depth, writer, metadata: None, report: Report::default() };
+    let published = match writer {
+        Writer::Active(published) => published,
+        Writer::None => last_published(&**disk, &folder.join("LOCK"))?,
+    };
+    let report = Report::default();
+    let mut run =
+        Run { disk, folder, depth, writer, published, metadata: None, report, claims: Vec::new() };
     load_metadata(&mut run)?;
     if let Writer::Active(published) = writer {
         let process = published.map_or(String::new(), |by| format!(" by process {}", by.process));
@@ -84,6 +100,7 @@ pub(super) fn check(
         before += len;
         progress(before, total);
     }
+    seen::check(&mut run)?;
     Ok(run.report)
 }
 
@@ -170,6 +187,14 @@ fn segment_name(entry: &DirEntry) -> Option<LogId> {
 /// Whether the file was never finished (W-3).
 pub(super) fn is_unfinished(entry: &DirEntry) -> bool {
     !entry.is_dir && Path::new(&entry.name).extension().is_some_and(|end| end == "tmp")
+}
+
+/// Whether it looks like a segment beside the one that a log's name leads to: the name begins with the id of a log.
+fn is_stray_segment(entry: &DirEntry) -> bool {
+    const ID_LEN: usize = 36;
+    let name = entry.name.strip_suffix(".seg").filter(|_| !entry.is_dir);
+    let id = name.and_then(|name| name.get(..ID_LEN));
+    id.is_some_and(|id| id.parse::<LogId>().is_ok())
 }
 
 fn is_saved_cut(entry: &DirEntry) -> bool {

@@ -4,15 +4,15 @@ use std::{path::Path, time::Duration};
 
 use super::{
     CheckError, Code, Depth, Finding, LogReport, deep::Deep, folder::Run, index, rebuilt::Rebuilt,
-    verdict, walk::Stop, walk::Walk,
+    seen::Claim, verdict, walk::Stop, walk::Walk,
 };
 use crate::{
     bytes::LogId,
     error::{IoContext as _, LostEntries},
     io::Access,
     log::{
-        Checkpoint, HEAD_LEN, HeadError, Segment, SegmentError, Slot, UNIT_LEN, UnitState, Writer,
-        slot_offset,
+        Checkpoint, HEAD_LEN, HeadError, Published, Segment, SegmentError, Slot, UNIT_LEN,
+        UnitState, Verdict, Writer, slot_offset,
     },
     workspace::{index_folder, segment_path},
 };
@@ -29,6 +29,8 @@ pub(super) struct Bounds {
     pub(super) durable: u64,
     /// Entries that there were, at least.
     pub(super) entries: u64,
+    /// What the lock file says of this log.
+    pub(super) published: Option<Published>,
 }
 
 /// Checks the log `log` and adds what is found to the report.
@@ -66,8 +68,20 @@ pub(super) fn check(
             return Ok(());
         }
     }
-    let rebuilt = walk.deep.take().and_then(Deep::into_rebuilt);
+    let mut deep = walk.deep.take();
+    let claims = deep.as_mut().filter(|_| in_place).map(Deep::take_seen).unwrap_or_default();
+    let rebuilt = deep.and_then(Deep::into_rebuilt);
     let report = verdict::conclude(walk, &bounds, &mut run.report.findings)?;
+    if run.depth == Depth::Payloads && report.verdict != Some(Verdict::Damaged) {
+        let predecessor = segment.header.predecessor.filter(|_| in_place);
+        run.claims.extend(claims);
+        run.claims.extend(predecessor.map(|predecessor| Claim {
+            log: predecessor.log,
+            size: predecessor.size,
+            root: predecessor.root,
+            by: log,
+        }));
+    }
     run.report.logs.push(report);
     match (index, cache) {
         (Some(index), Some(folder)) => index.check(run, &folder, rebuilt.as_ref()),
@@ -196,19 +210,23 @@ fn bounds(
     let file_len = segment.file.len().context(&segment.path, "read the length of")?;
     let evidence = index.map_or(0, |index| index.index.evidence());
     let checkpoint = segment.checkpoint();
+    let (log, generation) = (segment.header.log, segment.header.generation);
+    let published = run.published.filter(|published| published.is_of(log, generation));
     let mut bounds = Bounds {
         limit: file_len,
         durable: evidence,
         entries: index.map_or(0, |index| index.index.position().end_index),
+        published,
     };
-    bounds.entries = bounds.entries.max(checkpoint.map_or(0, |last| last.state.entry_count()));
-    if let Writer::Active(published) = run.writer {
-        let own = published.filter(|published| published.log == segment.header.log);
-        let published = own.map_or(HEAD_LEN, |published| published.durable_len);
+    bounds.entries = bounds
+        .entries
+        .max(checkpoint.map_or(0, |last| last.state.entry_count()))
+        .max(published.map_or(0, |published| published.entry_count));
+    if let Writer::Active(_) = run.writer {
+        let published = published.map_or(HEAD_LEN, |published| published.durable_len);
         let checkpointed = checkpoint.map_or(HEAD_LEN, |last| last.state.end_offset);
         bounds.durable = published.max(checkpointed).max(evidence);
         bounds.limit = file_len.min(bounds.durable);
-        bounds.entries = bounds.entries.max(own.map_or(0, |published| published.entry_count));
     }
     Ok(bounds)
 }

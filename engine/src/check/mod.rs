@@ -15,6 +15,7 @@
 //! - `folder`: what is in a workspace that should not be; `log`, `index`: one log;
 //! - `walk`, `witness`, `fault`: over the frames of a segment, and what is said of places in it;
 //! - `deep`, `rebuilt`, `scratch`: everything hashed, and the index made anew in memory;
+//! - `seen`: what the logs say of each other, against what is here;
 //! - `verdict`: what the breaks in a log mean; `repair`: what is done about it;
 //! - `heal`, `sound`, `replica`: a new generation out of what is sound here and what a replica has;
 //! - `renew`: which logs are healed, successors, and the metadata.
@@ -32,6 +33,7 @@ mod repair;
 mod replica;
 mod report;
 mod scratch;
+mod seen;
 mod sound;
 mod verdict;
 mod walk;
@@ -64,7 +66,8 @@ pub enum Depth {
     /// Every byte against its checksum, and how frames, batches and checkpoints fit together.
     #[default]
     Structure,
-    /// Also everything decompressed and hashed: each root, and the index against a rebuilt one.
+    /// Also everything decompressed and hashed: each root, the index against a rebuilt one, and what each
+    /// log has seen of the others against those.
     Payloads,
 }
 

@@ -16,7 +16,7 @@ use crate::{
     io::Access,
     log::{
         BatchCache, HeadError, OpenAs, OpenLog, Predecessor, Segment, SegmentError, SegmentHeader,
-        Verdict, read_published, save_cut,
+        Verdict, last_published, save_cut,
     },
     merkle::{Peaks, SaltTree},
     workspace::{Metadata, MetadataError, index_folder, segment_path},
@@ -66,7 +66,7 @@ impl Repair<'_> {
     ) -> Result<(), CheckError> {
         let path = segment_path(self.folder, log);
         let Some(segment) = self.load(log)? else { return Ok(()) };
-        let published = read_published(&**self.disk, &self.folder.join("LOCK")).ok().flatten();
+        let published = last_published(&**self.disk, &self.folder.join("LOCK"))?;
         let published = published.filter(|published| published.log == log);
         if let Some(logs) = path.parent() {
             self.disk.create_dir(logs).context(logs, "create")?;
@@ -192,7 +192,7 @@ impl Repair<'_> {
             Err(MetadataError::Invalid { .. }) => true,
         };
         let logs = folder::logs_in(disk, self.folder)?;
-        let published = read_published(disk, &self.folder.join("LOCK")).ok().flatten();
+        let published = last_published(disk, &self.folder.join("LOCK"))?;
         let named = published.map(|published| published.log).filter(|log| logs.contains(log));
         let own = match (named, &logs[..]) {
             (Some(log), _) => log,

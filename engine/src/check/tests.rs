@@ -22,6 +22,7 @@ mod folder;
 mod heal;
 mod kinds;
 mod mend;
+mod seen;
 
 const DEPTHS: [Depth; 2] = [Depth::Structure, Depth::Payloads];
 
@@ -162,8 +163,10 @@ impl Sample {
 enum End {
     /// Closed: a checkpoint covers all of it.
     Closed,
-    /// The process died.
+    /// The process died; the lock file tells what it had published.
     Crashed,
+    /// The machine died, and the lock file, which is never synced, with it.
+    PowerLoss,
 }
 
 /// Four commits of one batch each, the third with several entries; one of two streams.
@@ -199,7 +202,10 @@ fn sample_with(end: End, options: Options, fill: impl FnOnce(&Workspace)) -> Sam
     let log = workspace.own_log().id();
     let crashed = files_of(&path);
     workspace.close().unwrap();
-    let files = if end == End::Closed { files_of(&path) } else { crashed };
+    let mut files = if end == End::Closed { files_of(&path) } else { crashed };
+    if end == End::PowerLoss {
+        files.remove(Path::new("LOCK"));
+    }
     let segment = segment_path(Path::new(""), log);
     let frames = frames_of(&path, log, files[&segment].len());
     Sample { files, log, segment, frames }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{IoContext as _, IoError, LostEntries},
-    log::{HEAD_LEN, READ_AHEAD_LONG, Slot, Verdict, judge},
+    log::{HEAD_LEN, Published, READ_AHEAD_LONG, Slot, Verdict, judge},
 };
 
 /// Below `offset` everything was durable (W of R-1); and who says so.
@@ -24,19 +24,27 @@ pub(super) fn conclude(
 ) -> Result<LogReport, IoError> {
     let start = findings.len();
     findings.append(&mut walk.findings);
-    let watermark = watermark(&walk, bounds);
     let (reached, group) = match walk.first_break.clone() {
         Some(first) => (first.reached, first.group),
         None => (walk.at.clone(), walk.group.clone()),
     };
+    // Counted by entries, as another replica of the log has other offsets.
+    let broken_off = bounds.published.filter(|published| reached.entries < published.entry_count);
+    let watermark = watermark(&walk, bounds, broken_off);
     // A group without its end is as if it had never been written, unless it was durable.
-    let incomplete = group.as_ref().filter(|_| reached.offset >= watermark.offset);
+    let incomplete =
+        group.as_ref().filter(|_| reached.offset >= watermark.offset && broken_off.is_none());
     let end = incomplete.unwrap_or(&reached);
     let unused_zeros = walk.segment.header.preallocated
         && walk.frames_after == 0
         && all_zero(&mut walk, end.offset)?;
-    let verdict = judge(end.offset, watermark.offset, walk.limit, walk.frames_after, unused_zeros);
-    let case = Case { walk: &walk, bounds, watermark: &watermark, end, group: group.as_ref() };
+    let verdict = if broken_off.is_some() {
+        Verdict::Damaged
+    } else {
+        judge(end.offset, watermark.offset, walk.limit, walk.frames_after, unused_zeros)
+    };
+    let group = group.as_ref();
+    let case = Case { walk: &walk, bounds, watermark: &watermark, end, group, broken_off };
     match &verdict {
         Verdict::Clean | Verdict::Preallocated => {}
         Verdict::TornTail => findings.push(case.torn_tail(incomplete.is_some())),
@@ -78,11 +86,12 @@ fn report(walk: &Walk<'_>, bounds: &Bounds, end: &Reached, verdict: Verdict) -> 
     }
 }
 
-fn watermark(walk: &Walk<'_>, bounds: &Bounds) -> Watermark {
+fn watermark(walk: &Walk<'_>, bounds: &Bounds, broken_off: Option<Published>) -> Watermark {
     let checkpoints = walk.segment.slots.iter().filter_map(Slot::checkpoint);
     let checkpointed = checkpoints.map(|checkpoint| checkpoint.state.end_offset).max();
     [
         (HEAD_LEN, "the format"),
+        (broken_off.map_or(0, |published| published.durable_len), "the lock file"),
         (bounds.durable, "the index or the writer"),
         (walk.synced_upto, "a later frame"),
         (checkpointed.unwrap_or(HEAD_LEN), "the checkpoint"),
@@ -113,6 +122,8 @@ struct Case<'a> {
     /// Where the log ends for a writer (X, moved by R-5).
     end: &'a Reached,
     group: Option<&'a Reached>,
+    /// The lock record, if the log has fewer entries than it says.
+    broken_off: Option<Published>,
 }
 
 impl Case<'_> {
@@ -180,6 +191,29 @@ impl Case<'_> {
                 "an atomic group whose end is missing, though {watermark} bytes were durable, says {by}"
             );
             findings.push(self.finding(Code::IncompleteGroup, group.offset, what));
+        }
+        self.too_few(cut_off, findings);
+    }
+
+    /// Entries that are missing at the end of a file that is long enough.
+    fn too_few(&self, cut_off: bool, findings: &mut Vec<Finding>) {
+        let found = self.walk.at.entries;
+        let named = cut_off
+            || self
+                .walk
+                .breaks
+                .last()
+                .is_some_and(|last| last.end.is_none() && last.offset < self.watermark.offset);
+        if let Some(published) = self.broken_off
+            && found < published.entry_count
+            && !named
+        {
+            let what = format!(
+                "the file has {found} entries, but {} were acknowledged here, says the lock file",
+                published.entry_count
+            );
+            let finding = self.finding(Code::MissingEnd, self.walk.limit, what);
+            findings.push(finding.losing(self.lost_from(found)));
         }
     }
 

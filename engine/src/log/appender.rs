@@ -241,6 +241,7 @@ impl Appender {
     }
 
     fn try_write(&mut self, staged: &Staged) -> Result<(), IoError> {
+        self.check_len()?;
         let mut offset = self.state.end_offset;
         let mut start = 0;
         self.out.clear();
@@ -336,6 +337,7 @@ impl Appender {
             batch.first_index() <= count && count < batch.end_index(),
             "the batch continues the log"
         );
+        self.check_len()?;
         self.out.clear();
         if batch.header().continues() && self.boundary.is_none() {
             self.boundary = Some(self.state.clone());
@@ -402,6 +404,7 @@ impl Appender {
             let _feeding = feed.lock();
             index.truncate_tail();
         }
+        self.check_len()?;
         // The freed range is written again, so its cut must be durable first.
         let end = self.state.end_offset;
         self.file.set_len(end).context(&self.path, "undo a write")?;
@@ -412,6 +415,7 @@ impl Appender {
             self.write_checkpoint(false)?;
             self.sync_file()?;
             self.acknowledge();
+            self.publish();
         }
         Ok(())
     }
@@ -478,6 +482,20 @@ impl Appender {
         Ok(())
     }
 
+    /// Whether the file still has all that was written to it. Somebody who cuts an open file would else have
+    /// what is written next stand behind a hole, acknowledged.
+    fn check_len(&self) -> Result<(), IoError> {
+        let len = self.file.len().context(&self.path, "read the length of")?;
+        let end = self.state.end_offset;
+        if len >= end {
+            return Ok(());
+        }
+        let what =
+            format!("the file was cut to {len} bytes under the writer that had written {end}");
+        let source = std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what);
+        Err(IoError::new(&self.path, "write", source))
+    }
+
     fn sync_file(&mut self) -> Result<(), IoError> {
         // A second sync may succeed although the first one has lost what it was to write.
         if self.sync_failed {
@@ -486,6 +504,7 @@ impl Appender {
         }
         self.sync_failed = true;
         self.file.sync().context(&self.path, "sync")?;
+        self.check_len()?;
         self.sync_failed = false;
         self.slot_unsynced = false;
         Ok(())

@@ -108,6 +108,17 @@ impl FrameReader {
         Ok(header.payload(frame, &context).map_err(FrameFault::Invalid))
     }
 
+    /// The valid header behind the frame with this header, if there is one: from the same read as the
+    /// frame itself, when that is asked for next.
+    pub(crate) fn header_behind(
+        &mut self,
+        header: &FrameHeader,
+    ) -> io::Result<Option<FrameHeader>> {
+        let len = header.len(self.context.align_log2);
+        self.bytes(header.offset, usize::try_from(len).unwrap_or(usize::MAX) + FRAME_HEADER_LEN)?;
+        Ok(self.header(header.offset + len)?.ok())
+    }
+
     /// The first valid frame at an aligned offset in `from..`, payload checked.
     ///
     /// Cost: one pass over the bytes; checksums only where a magic number stands.

@@ -1,6 +1,14 @@
 //! The lock file: one writer, and what it tells readers in other processes.
+//!
+//! Its record outlives the writer. It is written after each sync and never synced itself, so that it lags
+//! behind what is durable or is torn, and never runs ahead: whatever it names was acknowledged, and a log
+//! that has less has lost it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     bytes::{LogId, Put as _, Reader, crc},
@@ -15,6 +23,8 @@ const RECORD_LEN: usize = 64;
 /// that meets it tries again.
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// What Windows says of a file that another handle has locked.
+const LOCK_VIOLATION: i32 = 33;
 
 /// What a writer has published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +38,11 @@ pub(crate) struct Published {
 }
 
 impl Published {
+    /// Whether it is about this log, as the segment with this generation holds it.
+    pub(crate) fn is_of(&self, log: LogId, generation: u64) -> bool {
+        self.log == log && self.generation == generation
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(RECORD_LEN);
         out.put(&MAGIC);
@@ -94,8 +109,26 @@ pub(crate) fn look_for_writer(disk: &dyn Disk, path: &Path) -> Result<Writer, Io
     }
 }
 
-/// What the last writer has published, if that is still to be read.
-pub(crate) fn read_published(disk: &dyn Disk, path: &Path) -> Result<Option<Published>, IoError> {
+/// Where the lock of the workspace is that the segment at `path` stands in (W-1).
+pub(crate) fn lock_path(segment: &Path) -> PathBuf {
+    let folder = segment.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+    folder.join("LOCK")
+}
+
+/// The last record in the lock file at `path`, if there is a whole one, whether somebody writes or not.
+pub(crate) fn last_published(disk: &dyn Disk, path: &Path) -> Result<Option<Published>, IoError> {
+    let file = match disk.open(path, Access::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        result => result.context(path, "open")?,
+    };
+    match file.read_vec_at(0, RECORD_LEN) {
+        // Where locks are mandatory, the lock itself keeps other handles from reading.
+        Err(error) if cfg!(windows) && error.raw_os_error() == Some(LOCK_VIOLATION) => Ok(None),
+        result => Ok(Published::decode(&result.context(path, "read")?)),
+    }
+}
+
+fn read_published(disk: &dyn Disk, path: &Path) -> Result<Option<Published>, IoError> {
     let file = disk.open(path, Access::Read).context(path, "open")?;
     for _ in 0..LOCK_ATTEMPTS {
         let bytes = file.read_vec_at(0, RECORD_LEN).context(path, "read")?;

@@ -50,7 +50,7 @@ pub(crate) use self::{
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
     generation::NextGeneration,
     head::WRITER,
-    lock::{Publisher, Writer, lock_for_writing, look_for_writer, read_published},
+    lock::{Published, Publisher, Writer, last_published, lock_for_writing, look_for_writer},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, save_cut},
     read::{Log, Place, Step},
     recover::judge,

@@ -16,7 +16,7 @@ use crate::{
         appender::{Appender, AppenderStart, Durability, IndexPart, Learner},
         cache::BatchCache,
         commit::{Core, Hooks},
-        lock::Publisher,
+        lock::{Publisher, last_published, lock_path},
         read::{Log, ReadError, UNINDEXED_LEN_MAX, View},
         recover::{RecoverError, Recovery, Verdict, recover},
         replay::Hasher,
@@ -87,6 +87,8 @@ impl OpenLog {
             // A page cache can show what the disk never got, and then lose it.
             sync_before_reading(path, &file, how)?;
         }
+        // Before the length: what it names was in the file before.
+        let published = last_published(&**disk, &lock_path(path))?;
         let segment = Segment::load_file(path, file)?;
         let index = Index::open(Arc::clone(disk), index_folder, segment.header.identity());
         let index = index.map_err(|error| {
@@ -99,12 +101,16 @@ impl OpenLog {
             OpenAs::Follower { durable_len } => {
                 // The writer has gone on since it was asked: the checkpoint may be newer than what it had
                 // published, and the index may cover more than either.
-                let durable_len = durable_len.max(checkpoint).unwrap_or(super::HEAD_LEN);
+                let (log, generation) = (segment.header.log, segment.header.generation);
+                let published = published.filter(|published| published.is_of(log, generation));
+                let published = published.map(|published| published.durable_len);
+                let durable_len = durable_len.max(checkpoint).max(published);
+                let durable_len = durable_len.unwrap_or(super::HEAD_LEN);
                 (file_len.min(durable_len), durable_len)
             }
         };
-        let recovery =
-            recover(&segment, evidence, visible_len).map_err(|error| recover_error(path, error))?;
+        let recovery = recover(&segment, evidence, published, visible_len)
+            .map_err(|error| recover_error(path, error))?;
         let slot_damaged = segment.slots.contains(&super::Slot::Damaged);
         let sequence = segment.checkpoint().map_or(0, |checkpoint| checkpoint.sequence);
         let view = View {
@@ -153,7 +159,8 @@ impl OpenLog {
         sync_before_reading(&log.path, &log.file, OpenAs::Writer)?;
         let segment = Segment::load_file(&log.path, Arc::clone(&log.file))?;
         let file_len = segment.file.len().context(&log.path, "read the length of")?;
-        let mut recovery = recover(&segment, log.index.evidence(), file_len)
+        // The lock record is never about a log that only imports write.
+        let mut recovery = recover(&segment, log.index.evidence(), None, file_len)
             .map_err(|error| recover_error(&log.path, error))?;
         let checkpoint = segment.checkpoint().map(|checkpoint| &checkpoint.state);
         let checkpoint_offset = checkpoint.map_or(super::HEAD_LEN, |state| state.end_offset);
@@ -406,9 +413,10 @@ impl Log {
             return Ok(known);
         }
         sync_before_reading(&self.path, &self.file, OpenAs::Reader)?;
+        let published = last_published(&*self.disk, &lock_path(&self.path))?;
         let segment = Segment::load_file(&self.path, Arc::clone(&self.file))?;
         let file_len = segment.file.len().context(&self.path, "read the length of")?;
-        let recovery = recover(&segment, self.index.evidence(), file_len)
+        let recovery = recover(&segment, self.index.evidence(), published, file_len)
             .map_err(|error| recover_error(&self.path, error))?;
         Ok(recovery.state.end_offset)
     }

@@ -145,7 +145,16 @@ impl Log {
         FrameReader::new(Arc::clone(&self.file), self.header.frames(), limit, read_ahead)
     }
 
+    /// Why there is no entry `index` at the end: it was lost there, or it never was.
     pub(crate) fn out_of_range(&self, index: u64) -> ReadError {
+        let damage = self.view.read().damage.clone();
+        let lost = |damage: &Corruption| {
+            let LostEntries { first, end } = damage.lost;
+            first <= index && end.is_none_or(|end| index < end)
+        };
+        if let Some(damage) = damage.filter(lost) {
+            return ReadError::Corrupt(damage);
+        }
         ReadError::OutOfRange { log: self.id(), index, entry_count: self.entry_count() }
     }
 
@@ -225,6 +234,19 @@ impl Log {
         decoder: &mut Decoder,
     ) -> Result<Batch, ReadError> {
         let lost = LostEntries::from(frame.first_index..frame.end_index());
+        let next = reader.header_behind(frame).context(&self.path, "read")?;
+        let end = (self.behind(frame).offset, frame.header_crc);
+        let is_old = {
+            let state = &self.view.read().state;
+            end.0 == state.end_offset && end.1 != state.link
+        };
+        let follows_another =
+            |next: FrameHeader| next.opening > frame.opening && next.link != frame.header_crc;
+        if is_old || next.is_some_and(follows_another) {
+            // The disk shows what stood here before an earlier end was cut off and written anew.
+            let fault = FrameFault::OutOfSequence("what is behind it follows another frame");
+            return Err(self.corruption(frame.offset, lost, fault));
+        }
         let payload = reader.payload(frame).context(&self.path, "read")?;
         let payload = payload.map_err(|fault| self.corruption(frame.offset, lost, fault))?;
         decode_for(self.id(), frame, decoder, payload)

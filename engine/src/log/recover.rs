@@ -1,5 +1,8 @@
 //! Recovery: torn or rotten is decided, not guessed.
 //!
+//! Three witnesses tell what a log must still have, whatever its file looks like: the checkpoints and
+//! frames in it, the index runs beside it, and the last record of the lock file.
+//!
 //! [`judge`] is the table of R-3 as a pure function. [`recover`] is the thin driver that finds out
 //! what the table asks for; it reads and never writes. What an opening for writing does about a
 //! verdict is in the appender.
@@ -12,6 +15,7 @@ use crate::{
         checkpoint::{Checkpoint, LogState, Slot},
         frames::{FrameFault, FrameReader, READ_AHEAD_LONG, follows},
         head::HEAD_LEN,
+        lock::Published,
         replay::{Replay, ReplayError},
         segment::Segment,
     },
@@ -93,12 +97,16 @@ pub(crate) enum RecoverError {
 }
 
 /// Reads what follows the last checkpoint and judges it. `evidence` is the highest offset that the
-/// log's index runs cover; `limit` is where the file ends for this reader.
+/// log's index runs cover; `published` is the lock record, if there is one, of whatever log; `file_len` is
+/// where the file ends for this reader.
 pub(crate) fn recover(
     segment: &Segment,
     evidence: u64,
+    published: Option<Published>,
     file_len: u64,
 ) -> Result<Recovery, RecoverError> {
+    let published = published
+        .filter(|published| published.is_of(segment.header.log, segment.header.generation));
     let usable = |checkpoint: &&Checkpoint| checkpoint.state.end_offset <= file_len;
     let checkpoints = || segment.slots.iter().filter_map(Slot::checkpoint);
     let start = checkpoints().filter(usable).max_by_key(|checkpoint| checkpoint.sequence);
@@ -123,15 +131,23 @@ pub(crate) fn recover(
     let reached = walk.replay.state().clone();
     let after = if fault.is_some() { walk.after(&reached)? } else { After::default() };
     let durable = checkpoints().map(|checkpoint| checkpoint.state.end_offset).max().unwrap_or(0);
-    let watermark = HEAD_LEN.max(durable).max(walk.synced_upto).max(evidence);
+    // Counted by entries: another replica of the log may stand here, with other offsets and all entries.
+    let broken_off = published.filter(|published| reached.entry_count() < published.entry_count);
+    let published_len = broken_off.map_or(0, |published| published.durable_len);
+    let watermark = HEAD_LEN.max(durable).max(walk.synced_upto).max(evidence).max(published_len);
     // A group without its end is as if it had never been written, unless it was: then it is damaged.
-    let incomplete = walk.boundary.take().filter(|_| reached.end_offset >= watermark);
+    let incomplete =
+        walk.boundary.take().filter(|_| reached.end_offset >= watermark && broken_off.is_none());
     let state = incomplete.unwrap_or_else(|| reached.clone());
     let bad_offset = state.end_offset;
     let unused_zeros = segment.header.preallocated
         && after.frame_count == 0
         && walk.all_zero(bad_offset, file_len)?;
-    let verdict = judge(bad_offset, watermark, file_len, after.frame_count, unused_zeros);
+    let verdict = if broken_off.is_some() {
+        Verdict::Damaged
+    } else {
+        judge(bad_offset, watermark, file_len, after.frame_count, unused_zeros)
+    };
     if verdict != Verdict::Damaged
         && let Some(checkpoint) = start
         && !walk.ends_with_its_frame(&checkpoint.state)?
@@ -140,8 +156,14 @@ pub(crate) fn recover(
     }
     let damaged = verdict == Verdict::Damaged;
     let acknowledged = checkpoints().map(|checkpoint| checkpoint.state.entry_count()).max();
+    let acknowledged = acknowledged.max(broken_off.map(|published| published.entry_count));
     let lost_end = after.first_index.or(acknowledged.filter(|&count| count > state.entry_count()));
-    let missing = || Cause::Missing { file_len, watermark };
+    let missing = || match broken_off {
+        Some(Published { entry_count, .. }) if file_len >= watermark => {
+            Cause::TooFew { entries: reached.entry_count(), acknowledged: entry_count }
+        }
+        _ => Cause::Missing { file_len, watermark },
+    };
     Ok(Recovery {
         lost: damaged.then(|| LostEntries { first: state.entry_count(), end: lost_end }),
         readable_end: if damaged { after.end_offset.max(reached.end_offset) } else { bad_offset },

@@ -239,10 +239,21 @@ impl Replay {
         frame: &FrameHeader,
         payload: &[u8],
     ) -> Result<FrameSummary<'_>, ReplayError> {
+        self.apply_and(frame, payload, |_| ())
+    }
+
+    /// As [`Replay::apply`]; `look` is shown the batch if it is sound.
+    pub(crate) fn apply_and(
+        &mut self,
+        frame: &FrameHeader,
+        payload: &[u8],
+        look: impl FnOnce(&Batch),
+    ) -> Result<FrameSummary<'_>, ReplayError> {
         let batch = decode_for(self.log, frame, &mut self.decoder, payload)?;
         let before = self.state.clone();
         match self.hash(&batch) {
             Ok(root) => {
+                look(&batch);
                 self.state.end_offset = frame.offset + frame.len(self.align_log2);
                 self.state.frame_count += 1;
                 self.state.link = frame.header_crc;

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, ops::Range, sync::Arc};
 use crate::{
     batch::{Batch, Decoder},
     bytes::StreamId,
-    error::LostEntries,
+    error::{Corruption, LostEntries},
     frame::{FrameHeader, FrameKind},
     index::Spans,
     log::{
@@ -37,6 +37,8 @@ pub struct Scan {
     file_end: u64,
     walk: Walk,
     batch: Option<Arc<Batch>>,
+    /// Entries of the range that the end of the log has lost: not said yet.
+    cut_off: Option<Corruption>,
     failed: bool,
 }
 
@@ -76,6 +78,11 @@ impl Scan {
     ) -> Result<Self, ReadError> {
         let view = log.view.read().clone();
         let count = log.entry_count();
+        // What is lost where reading ends, no frame behind it tells of.
+        let cut_off = view.damage.clone().filter(|damage| {
+            range.end > count.max(damage.lost.first)
+                && damage.lost.end.is_none_or(|end| end > count.max(range.start))
+        });
         let mut rest = range.start.min(count)..range.end.min(count);
         // A change that begins in the range is given whole.
         while rest.start < rest.end && rest.end < count {
@@ -123,6 +130,7 @@ impl Scan {
             rest,
             walk,
             batch: None,
+            cut_off,
             failed: false,
         })
     }
@@ -176,7 +184,7 @@ impl Scan {
                     let (log, read_ahead) = (Arc::clone(&self.log), self.walk.reader.read_ahead());
                     let rest = self.rest.clone();
                     match Self::new(log, rest, self.stream, self.direction, read_ahead) {
-                        Ok(again) => *self = again,
+                        Ok(again) => *self = Self { cut_off: self.cut_off.take(), ..again },
                         Err(error) => return Some(Err(error)),
                     }
                 }
@@ -290,8 +298,16 @@ impl Iterator for Scan {
         if self.failed {
             return None;
         }
+        if self.direction == Direction::Backward
+            && let Some(damage) = self.cut_off.take()
+        {
+            return Some(Err(damage.into()));
+        }
         loop {
-            let item = match self.next_part()? {
+            let Some(item) = self.next_part() else {
+                return self.cut_off.take().map(|damage| Err(damage.into()));
+            };
+            let item = match item {
                 Ok(entry) => {
                     let part = entry.header().part;
                     let begins = match self.direction {

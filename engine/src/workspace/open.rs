@@ -47,6 +47,9 @@ pub enum OpenError {
         /// Something in it.
         found: String,
     },
+    /// The segment of the own log is not there. Nothing was created in its place.
+    #[error("{}: the segment of this client's own log is missing; restore it from a backup, or fetch it from a replica with annals-fsck --repair --from OTHER", .0.display())]
+    MissingSegment(PathBuf),
     /// The own log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -198,10 +201,15 @@ impl Workspace {
             .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
         let metadata = Metadata::load(&*disk, path)?;
         let logs = path.join("logs");
-        disk.sync_dir(&logs).context(&logs, "sync")?;
+        match disk.sync_dir(&logs) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(OpenError::MissingSegment(segment_path(path, metadata.log)));
+            }
+            result => result.context(&logs, "sync")?,
+        }
         disk.sync_dir(path).context(path, "sync")?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
-        let own = open_log(&disk, path, &metadata, metadata.log, &cache, OpenAs::Writer)?;
+        let own = open_own(&disk, path, &metadata, &cache, OpenAs::Writer)?;
         if let Some(damage) = own.blocking_damage() {
             return Err(OpenError::Damaged(damage));
         }
@@ -225,12 +233,12 @@ impl Workspace {
         let metadata = Metadata::load(&*disk, path)?;
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
         let (mut own_as, mut others_as) = reading_as(&*disk, path, metadata.log)?;
-        let mut own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+        let mut own = open_own(&disk, path, &metadata, &cache, own_as)?;
         if own_as == OpenAs::Reader {
             // A writer may have come meanwhile: then what was read as the settled end was being written.
             (own_as, others_as) = reading_as(&*disk, path, metadata.log)?;
             if own_as != OpenAs::Reader {
-                own = open_log(&disk, path, &metadata, metadata.log, &cache, own_as)?;
+                own = open_own(&disk, path, &metadata, &cache, own_as)?;
             }
         }
         let recovered = own.recovery.verdict.clone();
@@ -281,6 +289,25 @@ impl Workspace {
             lock,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// Opens the own log; says so if it, or the folder of all logs, is gone.
+fn open_own(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    metadata: &Metadata,
+    cache: &Arc<BatchCache>,
+    how: OpenAs,
+) -> Result<OpenLog, OpenError> {
+    let path = segment_path(folder, metadata.log);
+    match open_log(disk, folder, metadata, metadata.log, cache, how) {
+        Err(OpenError::Io(error))
+            if error.path == path && error.source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Err(OpenError::MissingSegment(path))
+        }
+        result => result,
     }
 }
 

@@ -4,9 +4,39 @@
 //! damage below the checkpoint is seen too; by C-3 such a break lies below W. [`walk_at_opening`]
 //! starts at the checkpoint, as R-1 has it, and sees nothing below.
 
-use super::bytes::{ensure, to_u64, to_usize, u32_at};
+use super::bytes::{Uuid, crc, ensure, to_u64, to_usize, u32_at, u64_at};
 use super::frame::{self, Frame};
 use super::head::{Checkpoint, HEAD_LEN, Header};
+
+/// What the lock file says of a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct LockRecord {
+    pub(crate) log: Uuid,
+    pub(crate) generation: u64,
+    pub(crate) durable_len: u64,
+    pub(crate) entry_count: u64,
+}
+
+/// The record at the start of a lock file, if it is whole and of this segment.
+pub(crate) fn lock_record(lock_file: &[u8], head: &Header) -> Option<LockRecord> {
+    let bytes = lock_file.get(..64)?;
+    let sound = bytes.starts_with(b"\x89ANLK\x0D\x0A\x1A")
+        && u32_at(bytes, 60) == Ok(crc(bytes.get(..60)?));
+    let record = LockRecord {
+        log: bytes.get(16..32)?.try_into().ok()?,
+        generation: u64_at(bytes, 32).ok()?,
+        durable_len: u64_at(bytes, 40).ok()?,
+        entry_count: u64_at(bytes, 48).ok()?,
+    };
+    (sound && record.log == head.log && record.generation == head.generation).then_some(record)
+}
+
+/// What is known of a segment beside its frames.
+#[derive(Clone, Copy)]
+pub(crate) struct Witnesses<'a> {
+    pub(crate) checkpoints: &'a [Checkpoint],
+    pub(crate) lock: Option<LockRecord>,
+}
 
 /// A cell of table R-3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,16 +105,16 @@ impl Reached {
 }
 
 /// Walks a whole segment whose head is sound.
-pub(crate) fn walk(file: &[u8], head: &Header, checkpoints: &[Checkpoint]) -> Walk {
+pub(crate) fn walk(file: &[u8], head: &Header, known: Witnesses<'_>) -> Walk {
     let start = Reached { offset: HEAD_LEN, index: 0, link: head.link_seed(), opening: 1 };
-    walk_from(file, head, checkpoints, start)
+    walk_from(file, head, known, start)
 }
 
 /// Walks from the checkpoint on, or from the start without one (R-1, C-4).
-pub(crate) fn walk_at_opening(file: &[u8], head: &Header, checkpoints: &[Checkpoint]) -> Walk {
-    let latest = checkpoints.iter().max_by_key(|c| c.sequence);
+pub(crate) fn walk_at_opening(file: &[u8], head: &Header, known: Witnesses<'_>) -> Walk {
+    let latest = known.checkpoints.iter().max_by_key(|c| c.sequence);
     let Some(latest) = latest.filter(|c| c.durable_len <= to_u64(file.len())) else {
-        return walk(file, head, checkpoints);
+        return walk(file, head, known);
     };
     let start = Reached {
         offset: latest.durable_len,
@@ -92,7 +122,7 @@ pub(crate) fn walk_at_opening(file: &[u8], head: &Header, checkpoints: &[Checkpo
         link: latest.last_header_crc,
         opening: latest.opening,
     };
-    let mut walk = walk_from(file, head, checkpoints, start);
+    let mut walk = walk_from(file, head, known, start);
     if latest.durable_len > HEAD_LEN && trailer_crc(file, latest) != Ok(latest.last_header_crc) {
         walk.verdict = Verdict::Damaged;
     }
@@ -104,7 +134,8 @@ fn trailer_crc(file: &[u8], checkpoint: &Checkpoint) -> Result<u32, String> {
     u32_at(file, to_usize(checkpoint.durable_len)?.saturating_sub(4))
 }
 
-fn walk_from(file: &[u8], head: &Header, checkpoints: &[Checkpoint], start: Reached) -> Walk {
+fn walk_from(file: &[u8], head: &Header, known: Witnesses<'_>, start: Reached) -> Walk {
+    let checkpoints = known.checkpoints;
     let e = to_u64(file.len());
     let mut w = checkpoints.iter().map(|c| c.durable_len).max().unwrap_or(0).max(HEAD_LEN);
 
@@ -128,10 +159,17 @@ fn walk_from(file: &[u8], head: &Header, checkpoints: &[Checkpoint], start: Reac
     if let Ok(frame) = header_in_sequence(file, head, checkpoints, &reached) {
         w = w.max(frame.synced_upto);
     }
-    let (after, end_gap) = search(file, head, checkpoints, reached, &mut w);
+    // By entries: in another replica of the log they stand at other offsets.
+    let broken_off = known.lock.filter(|lock| reached.index < lock.entry_count);
+    w = w.max(broken_off.map_or(0, |lock| lock.durable_len));
+    let (after, end_gap) = search(file, head, known, reached, &mut w);
 
-    let x = if break_at >= w { group_start(&sequence, break_at) } else { break_at };
-    let verdict = if break_at < w || e < w {
+    let x = if break_at >= w && broken_off.is_none() {
+        group_start(&sequence, break_at)
+    } else {
+        break_at
+    };
+    let verdict = if break_at < w || e < w || broken_off.is_some() {
         Verdict::Damaged
     } else if !after.is_empty() {
         Verdict::Hole
@@ -143,7 +181,10 @@ fn walk_from(file: &[u8], head: &Header, checkpoints: &[Checkpoint], start: Reac
     sequence.retain(|frame| frame.frame_offset < x);
     let (after, end_gap) = match verdict {
         // Behind the last frame that was found, bytes above W are an unacknowledged tail.
-        Verdict::Damaged => (after, end_gap.filter(|gap| gap.offset < w)),
+        Verdict::Damaged => {
+            let acknowledged = broken_off.map_or(0, |lock| lock.entry_count);
+            (after, end_gap.filter(|gap| gap.offset < w || gap.first_index < acknowledged))
+        }
         _ => (Vec::new(), None),
     };
     Walk { verdict, w, x, e, break_reason, sequence, after, end_gap }
@@ -190,10 +231,11 @@ fn opening_min(reached: &Reached, checkpoints: &[Checkpoint], offset: u64) -> u3
 fn search(
     file: &[u8],
     head: &Header,
-    checkpoints: &[Checkpoint],
+    known: Witnesses<'_>,
     mut reached: Reached,
     w: &mut u64,
 ) -> (Vec<(Option<Gap>, Frame)>, Option<Gap>) {
+    let Witnesses { checkpoints, lock } = known;
     let e = to_u64(file.len());
     let before = reached;
     let mut found = Vec::new();
@@ -222,13 +264,16 @@ fn search(
         found.push((gap, frame));
     }
     // A file that ends too early has its gap at its end.
-    let end_gap = (reached.offset < (*w).max(e)).then_some(Gap {
+    let acknowledged = lock.map_or(0, |lock| lock.entry_count);
+    let ends_early = reached.offset < (*w).max(e) || reached.index < acknowledged;
+    let end_gap = ends_early.then_some(Gap {
         offset: reached.offset,
         end_offset: None,
         first_index: reached.index,
         end_index: checkpoints
             .iter()
             .map(|c| c.entry_count)
+            .chain([acknowledged])
             .max()
             .filter(|&end| end > reached.index),
     });

@@ -9,7 +9,7 @@ use super::frame::{Frame, KIND_BATCH};
 use super::head::{self, Checkpoint, HEAD_LEN, Header};
 use super::history::History;
 use super::merkle::Hash;
-use super::recovery::{self, Gap, Verdict, Walk};
+use super::recovery::{self, Gap, Verdict, Walk, Witnesses};
 
 pub(crate) use super::dump::dump;
 
@@ -73,12 +73,23 @@ impl Segment {
 ///
 /// The head is damaged, the file is refused, or bytes whose checksums hold break a rule.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Segment, String> {
+    decode_beside(bytes, &[])
+}
+
+/// Decodes the bytes of a segment file, beside which a lock file stands with these bytes.
+///
+/// # Errors
+///
+/// As for [`decode`].
+pub(crate) fn decode_beside(bytes: &[u8], lock_file: &[u8]) -> Result<Segment, String> {
     let (header, units) = head::header(bytes)?;
     let checkpoints = [0, 1].map(|number| head::checkpoint(bytes, number, &header));
     let valid: Vec<Checkpoint> =
         checkpoints.iter().filter_map(|slot| slot.clone().ok().flatten()).collect();
-    let walk = recovery::walk(bytes, &header, &valid);
-    let opening = recovery::walk_at_opening(bytes, &header, &valid);
+    let lock = recovery::lock_record(lock_file, &header);
+    let known = Witnesses { checkpoints: &valid, lock };
+    let walk = recovery::walk(bytes, &header, known);
+    let opening = recovery::walk_at_opening(bytes, &header, known);
     let mut reader = Reader::new(&header);
 
     reader.meet_checkpoints(&valid, HEAD_LEN, header.link_seed())?;

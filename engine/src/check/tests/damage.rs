@@ -98,7 +98,7 @@ fn a_closed_log_that_is_cut_anywhere_is_damaged() {
 
 #[test]
 fn a_crashed_log_that_is_cut_above_its_watermark_has_a_torn_tail() {
-    let sample = sample(End::Crashed);
+    let sample = sample(End::PowerLoss);
     let memory = sample.memory();
     for len in 16_384..sample.end() {
         memory.set(&sample.bytes()[..len]);
@@ -119,21 +119,47 @@ fn a_crashed_log_that_is_cut_above_its_watermark_has_a_torn_tail() {
 
 #[test]
 fn a_crashed_log_with_a_flipped_bit_is_damaged_below_its_last_frame() {
+    for end in [End::Crashed, End::PowerLoss] {
+        let sample = sample(end);
+        let memory = sample.memory();
+        let last = sample.frames.last().unwrap();
+        for frame in &sample.frames {
+            for at in frame.bytes.clone().step_by(3) {
+                memory.flip(at, 0);
+                let report = memory.check(Depth::Structure);
+                if frame.bytes == last.bytes && end == End::PowerLoss {
+                    // The limit that R-8 names.
+                    assert_eq!(codes(&report), [Code::TornTail], "byte {at}: {report:#?}");
+                } else {
+                    assert!(damaged(&report), "byte {at}: {report:#?}");
+                    let lost: Vec<_> = report.errors().filter_map(|error| error.lost).collect();
+                    assert_eq!(lost, [frame.entries.clone().into()], "byte {at}");
+                }
+                memory.restore(at);
+            }
+        }
+    }
+}
+
+/// The process died, so the lock file tells what was acknowledged: no cut is taken for a torn tail.
+#[test]
+fn a_killed_writers_log_that_is_cut_anywhere_is_damaged() {
     let sample = sample(End::Crashed);
     let memory = sample.memory();
-    let last = sample.frames.last().unwrap();
-    for frame in &sample.frames {
-        for at in frame.bytes.clone().step_by(3) {
-            memory.flip(at, 0);
-            let report = memory.check(Depth::Structure);
-            if frame.bytes == last.bytes {
-                // The limit that R-8 names.
-                assert_eq!(codes(&report), [Code::TornTail], "byte {at}: {report:#?}");
-            } else {
-                assert!(damaged(&report), "byte {at}: {report:#?}");
-            }
-            memory.restore(at);
+    let entries = sample.frames.last().unwrap().entries.end;
+    for len in 16_384..sample.end() {
+        memory.set(&sample.bytes()[..len]);
+        let kept = sample.frames.iter().rev().find(|frame| frame.bytes.end <= len);
+        let kept = kept.map_or(0, |frame| frame.entries.end);
+        for depth in DEPTHS {
+            let report = memory.check(depth);
+            assert!(damaged(&report), "cut at {len}: {report:#?}");
+            let error = report.errors().next().unwrap();
+            assert_eq!(error.code, Code::MissingEnd, "cut at {len}: {error}");
+            assert_eq!(error.lost, Some((kept..entries).into()), "cut at {len}");
+            assert_eq!(report.logs[0].entries, entries);
         }
+        assert_eq!(memory.read(), sample.payloads_without(&(len..sample.end())), "cut at {len}");
     }
 }
 
@@ -209,7 +235,7 @@ fn zeroed_sectors_are_found() {
 fn a_hole_before_sound_frames_that_nothing_vouches_for_is_named() {
     // One commit of several frames, stopped before its checkpoint: none of them tells of the others.
     let options = Options::default().batch_len(1 << 10);
-    let sample = sample_with(End::Crashed, options, |workspace| {
+    let sample = sample_with(End::PowerLoss, options, |workspace| {
         for _ in 0..8 {
             append(workspace, &[1; 900]);
         }
@@ -233,7 +259,7 @@ fn a_hole_before_sound_frames_that_nothing_vouches_for_is_named() {
 #[test]
 fn a_group_without_its_end_is_a_torn_tail_from_its_start() {
     let options = Options::default().batch_len(1 << 10);
-    let sample = sample_with(End::Crashed, options, |workspace| {
+    let sample = sample_with(End::PowerLoss, options, |workspace| {
         append(workspace, b"alone");
         workspace.commit().unwrap();
         let parts: Vec<Vec<u8>> = (0..6_u8).map(|part| vec![part; 900]).collect();

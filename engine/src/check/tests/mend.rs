@@ -59,7 +59,7 @@ fn damaged_checkpoints_are_replaced() {
 
 #[test]
 fn a_torn_tail_is_saved_before_it_is_cut() {
-    let sample = sample(End::Crashed);
+    let sample = sample(End::PowerLoss);
     let last = sample.frames.last().unwrap().bytes.clone();
     for len in last.clone().skip(1).step_by(17) {
         let (report, after) = mended(&sample.with_segment(sample.bytes()[..len].to_vec()));
@@ -73,7 +73,7 @@ fn a_torn_tail_is_saved_before_it_is_cut() {
 #[test]
 fn an_unsynced_hole_is_saved_before_it_is_cut() {
     let options = Options::default().batch_len(1 << 10);
-    let sample = sample_with(End::Crashed, options, |workspace| {
+    let sample = sample_with(End::PowerLoss, options, |workspace| {
         for _ in 0..8 {
             append(workspace, &[1; 900]);
         }

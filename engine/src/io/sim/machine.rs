@@ -6,8 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::{
     History,
     fault::{Call, Effect, Fault, FaultRates, Faults},
@@ -16,7 +14,10 @@ use super::{
     loss::{Loss, lose},
     random::Random,
 };
-use crate::bytes::Timestamp;
+use crate::{
+    bytes::Timestamp,
+    sync::{Mutex, MutexGuard},
+};
 
 /// Where the clock starts: 2026-01-01T00:00:00Z, in microseconds.
 const CLOCK_START: i64 = 1_767_225_600_000_000;

@@ -6,10 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::Mutex;
-
 use super::ranges::Ranges;
-use crate::io::DiskFile;
+use crate::{io::DiskFile, sync::Mutex};
 
 /// A handle to a file.
 #[derive(Debug)]
