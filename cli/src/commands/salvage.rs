@@ -20,7 +20,10 @@ use crate::{
 /// new workspace has the same id, so that it can exchange bundles with other replicas, and a new client. Of each log the
 /// entries before the first gap become a replica with the same roots and proofs; the changes behind it cannot be a part
 /// of that log any more and are appended to the new client's log, with their streams and times, proven by checksums
-/// alone. If a backup, a bundle or another replica is at hand, `annals-fsck --repair --from` loses less.
+/// alone.
+///
+/// If a backup, a bundle or another replica is at hand, try `annals-fsck --repair --from` first: it loses less. And if
+/// one turns up later, the changes from behind gaps are there twice, in their log and in the new client's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 nothing is missing, 1 something is, or it failed.
 
@@ -33,8 +36,10 @@ pub(crate) struct SalvageArgs {
     /// Folder of the new workspace, which must be missing or empty
     #[arg(long, value_name = "NEW")]
     into: PathBuf,
-    /// Print {"workspace", "client", "log", "path", "complete", "totals", "logs": [{"client", "log", "files", "entries",
-    /// "carried", "root", "appended", "gaps", "incomplete", "renamed"}], "left_out", "notes", "check"}
+    /// Print the report as one JSON object
+    ///
+    /// Its members: `workspace`, `client`, `log`, `path`, `complete`, `totals`, `logs` (of each `client`, `log`, `files`,
+    /// `entries`, `carried`, `root`, `appended`, `gaps`, `incomplete`, `renamed`), `left_out`, `notes`, `check`.
     #[arg(long)]
     json: bool,
 }

@@ -130,7 +130,7 @@ pub(super) fn append_rest(
             let input = &inputs[*number];
             let log = &logs[input.log];
             let findings = &mut found[input.log];
-            if change.end > change.first + 1 {
+            if log.sources.len() > 1 && change.end > change.first + 1 {
                 findings.whole.push((change.first, change.end, change.lamport));
             }
             let Some(file) = input.file else { continue };

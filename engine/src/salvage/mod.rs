@@ -16,6 +16,9 @@
 //! but stream declarations among them tell the names. Saved cuts (`.seg.cut-*`) are left out too: the log has gone on
 //! without what is in them.
 //!
+//! If an undamaged replica of a log turns up later, its bundles complete the log as ever. What had stood behind a gap is
+//! then there twice: in its log, and in the new client's.
+//!
 //! The new workspace gets its `index.json` last. Until then a file `salvage.tmp` in it says that it is not finished.
 //!
 //! - `find`, `patient`: what is in the folder, read as far as the disk allows;
@@ -351,11 +354,13 @@ impl Salvaged {
         }
     }
 
-    /// What is lost in one file and in none of the others.
+    /// What is lost in one file and is in none of the others, each entry named once.
     fn gaps(&self, sound: &[Range<u64>]) -> Vec<Gap> {
         let mut gaps: Vec<Gap> = Vec::new();
+        let mut named = sound.to_vec();
         for (number, source) in self.sources.iter().enumerate() {
             // What was never finished has never had what is missing in it.
+            let mut of_file: Vec<Gap> = Vec::new();
             for lost in source.survey.lost.iter().filter(|_| !source.found.unfinished) {
                 let gap = |first, end| Gap {
                     first,
@@ -364,36 +369,32 @@ impl Salvaged {
                     offset: lost.offset,
                     cause: lost.cause.clone(),
                 };
-                let Some(end) = lost.end else {
-                    // A file that is whole and goes beyond it tells how many there were.
-                    let others =
-                        self.sources.iter().enumerate().filter(|(other, _)| *other != number);
-                    let told = others.map(|(_, other)| &other.survey).any(|other| {
-                        other.reached() > lost.first
-                            && other.lost.iter().all(|lost| lost.end.is_some())
-                    });
-                    let known = gaps.iter().any(|gap| gap.end.is_none());
-                    if !told && !known {
-                        let reached = sound.last().map_or(0, |last| last.end);
-                        gaps.extend(
-                            without(lost.first..reached, sound)
-                                .map(|range| gap(range.start, Some(range.end))),
-                        );
-                        gaps.push(gap(lost.first.max(reached), None));
-                    }
-                    continue;
+                let end = match lost.end {
+                    Some(end) => end,
+                    // Another file that is whole and goes beyond it tells how many there were.
+                    None if self.is_told(number, lost.first) => continue,
+                    None => named.last().map_or(0, |last| last.end),
                 };
-                for left in without(lost.first..end, sound) {
-                    if !gaps.iter().any(|gap| {
-                        gap.first <= left.start && gap.end.is_none_or(|end| left.end <= end)
-                    }) {
-                        gaps.push(gap(left.start, Some(left.end)));
-                    }
+                let known = without(lost.first..end, &named);
+                of_file.extend(known.map(|range| gap(range.start, Some(range.end))));
+                if lost.end.is_none() && gaps.iter().all(|gap| gap.end.is_some()) {
+                    of_file.push(gap(lost.first.max(end), None));
                 }
             }
+            let ranges = of_file.iter().filter_map(|gap| Some(gap.first..gap.end?));
+            named = union(named.into_iter().chain(ranges));
+            gaps.append(&mut of_file);
         }
         gaps.sort_by_key(|gap| (gap.first, gap.end.is_none(), gap.end));
         gaps
+    }
+
+    /// Whether another file than `number` goes beyond the entry `first`, and ends where the log did.
+    fn is_told(&self, number: usize, first: u64) -> bool {
+        let others = self.sources.iter().enumerate().filter(|(other, _)| *other != number);
+        others.map(|(_, other)| &other.survey).any(|other| {
+            other.reached() > first && other.lost.iter().all(|lost| lost.end.is_some())
+        })
     }
 }
 
@@ -411,13 +412,12 @@ fn union(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     joined
 }
 
-/// What of `range` is in none of `taken`, which are ascending.
+/// What of `range` is in none of `taken`, which are ascending and do not touch.
 fn without(range: Range<u64>, taken: &[Range<u64>]) -> impl Iterator<Item = Range<u64>> {
-    let mut at = range.start;
-    let end = range.end;
-    let behind = std::iter::once(end..end);
-    let taken = taken.iter().filter(move |taken| taken.end > range.start && taken.start < end);
-    taken.cloned().chain(behind).filter_map(move |taken| {
+    let Range { start: mut at, end } = range;
+    let first = taken.partition_point(|taken| taken.end <= at);
+    let taken = taken[first..].iter().cloned().take_while(move |taken| taken.start < end);
+    taken.chain(std::iter::once(end..end)).filter_map(move |taken| {
         let left = at..taken.start.max(at);
         at = at.max(taken.end);
         (!left.is_empty()).then_some(left)

@@ -255,9 +255,9 @@ impl fmt::Display for SalvagedLog {
         if let Some(root) = self.root {
             write!(f, " with root {root}")?;
         }
-        write!(f, ", {} changes appended anew", self.appended.changes)?;
+        write!(f, ", changes appended anew: {}", self.appended.changes)?;
         if let (Some(first), Some(end)) = (self.appended.first, self.appended.end) {
-            write!(f, " as {}", LostEntries { first, end: Some(end) })?;
+            write!(f, " as the new log's {}", LostEntries { first, end: Some(end) })?;
         }
         Ok(())
     }
