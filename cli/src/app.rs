@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         append, backup, cat, demo, export, frontier, import, init, log, prove, reindex, root,
-        stats, verify_proof,
+        salvage, stats, verify_proof,
     },
     exit::{Outcome, finish},
 };
@@ -56,6 +56,7 @@ enum Command {
     Import(import::ImportArgs),
     Backup(backup::BackupArgs),
     Reindex(reindex::ReindexArgs),
+    Salvage(salvage::SalvageArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -75,6 +76,7 @@ impl Command {
             Self::Import(_) => "import",
             Self::Backup(_) => "backup",
             Self::Reindex(_) => "reindex",
+            Self::Salvage(_) => "salvage",
             Self::Demo(_) => "demo",
         }
     }
@@ -108,6 +110,7 @@ impl Command {
             Self::Import(args) => import::run(args, io::stdin().lock(), out),
             Self::Backup(args) => backup::run(args),
             Self::Reindex(args) => reindex::run(args),
+            Self::Salvage(args) => salvage::run(args, out),
             Self::Demo(args) => demo::run(args, out),
         }
     }

@@ -19,7 +19,7 @@
 //!
 //! - [`Workspace`]: create, open, append, commit, export, import;
 //! - [`LogView`]: read one log, roots and proofs; [`Workspace::merged`] and its neighbours: all logs in one order;
-//! - [`check`]: what `annals-fsck` does.
+//! - [`check`]: what `annals-fsck` does; [`salvage`]: what is left of a workspace, into a new one.
 //!
 //! # Example: append, commit, read
 //!
@@ -71,6 +71,7 @@ pub mod index;
 pub mod io;
 pub mod log;
 pub mod merkle;
+pub mod salvage;
 mod sync;
 pub mod workspace;
 

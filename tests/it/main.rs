@@ -12,6 +12,7 @@ mod programs;
 mod reading;
 mod reference;
 mod reference_agrees;
+mod salvage;
 mod spec;
 mod support;
 mod tidy;

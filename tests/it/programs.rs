@@ -328,3 +328,50 @@ fn fsck_tells_clean_from_torn_from_damaged() {
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), b"b\nc\n".as_slice()));
     assert!(!output.stderr.is_empty());
 }
+
+#[test]
+fn salvage_says_what_is_missing_and_exits_with_1() {
+    let (folder, w) = workspace();
+    done(&["append", &w, "--sync", "each"], b"a\nb\nc\n");
+    let into = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let output = annals(&["salvage", &w, "--into", &into("whole")], b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stderr.is_empty());
+    assert_eq!(done(&["root", &w], b"").len(), 65);
+    let path = segment(&w);
+    let mut rotten = std::fs::read(&path).unwrap();
+    let second = decode_file(&path).frames[1].frame_offset;
+    rotten[usize::try_from(second).unwrap() + 80] ^= 1;
+    std::fs::write(&path, &rotten).unwrap();
+    std::fs::remove_file(Path::new(&w).join("index.json")).unwrap();
+    let output = annals(&["salvage", &w, "--into", &into("new"), "--json"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.contains("1 entry lost in 1 gap"), "{message}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["complete"], false);
+    assert_eq!(
+        (&report["totals"]["carried"], &report["totals"]["appended"]),
+        (&1.into(), &1.into())
+    );
+    let gap = &report["logs"][0]["gaps"][0];
+    assert_eq!(
+        (&gap["first"], &gap["end"], &gap["offset"]),
+        (&1.into(), &2.into(), &second.into())
+    );
+    assert_eq!(report["check"]["clean"], true);
+    assert_eq!(run_program("annals-fsck", &["--deep", &into("new")], b"").status.code(), Some(0));
+    // Again into the same folder; into itself; from nothing.
+    for arguments in [
+        ["salvage", &w, "--into", &into("new")],
+        ["salvage", &w, "--into", &into("w/new")],
+        ["salvage", &into("nothing"), "--into", &into("other")],
+    ] {
+        let output = annals(&arguments, b"");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
+        assert_eq!(output.stdout, b"");
+    }
+    assert_eq!(annals(&["salvage", &w], b"").status.code(), Some(2));
+}

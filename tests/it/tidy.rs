@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the engine, low to high: each imports only what stands before it. `error` is shared: it
 /// names what the layers below report.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "sync",
     "bytes",
     "io",
@@ -17,6 +17,7 @@ const LAYERS: [&str; 12] = [
     "bundle",
     "workspace",
     "check",
+    "salvage",
 ];
 const SHARED: [&str; 1] = ["error"];
 

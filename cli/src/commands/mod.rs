@@ -12,6 +12,7 @@ pub(crate) mod log;
 pub(crate) mod prove;
 pub(crate) mod reindex;
 pub(crate) mod root;
+pub(crate) mod salvage;
 pub(crate) mod stats;
 pub(crate) mod verify_proof;
 
