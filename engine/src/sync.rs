@@ -17,6 +17,12 @@ pub(crate) use parking_lot::{
     Condvar, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard, RwLock,
 };
 
+#[cfg(all(not(annals_shuttle), feature = "sim"))]
+pub(crate) use std::thread::yield_now;
+
+#[cfg(all(annals_shuttle, feature = "sim"))]
+pub(crate) use shuttle::thread::yield_now;
+
 #[cfg(annals_shuttle)]
 pub(crate) use self::modelled::{
     AtomicU64, Condvar, Mutex, MutexGuard, Ordering, ReentrantMutex, ReentrantMutexGuard, RwLock,

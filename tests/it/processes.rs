@@ -58,10 +58,11 @@ fn processes_that_contend_for_the_lock_take_turns() {
 fn readers_beside_a_writer_that_is_killed_see_what_was_acknowledged() {
     let (_folder, w) = workspace();
     let submitted: Vec<String> = (0..3_000).map(|number| format!("change {number}")).collect();
+    let acked = AtomicUsize::new(0);
     for round in 0..3 {
         let before = done(&["cat", &w], b"").lines().count();
         let (path, lines) = (w.clone(), submitted[before..].join("\n") + "\n");
-        let (over, acked) = (AtomicBool::new(false), AtomicUsize::new(before));
+        let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Acquire) {

@@ -2,9 +2,7 @@
 
 use std::{io, ops::Range, sync::Arc};
 
-use parking_lot::Mutex;
-
-use crate::io::DiskFile;
+use crate::{io::DiskFile, sync::Mutex};
 
 /// What is given up at once where reading fails.
 const BLOCK_LEN: u64 = 4096;

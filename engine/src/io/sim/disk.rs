@@ -153,7 +153,7 @@ impl Disk for SimDisk {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         machine.image.clock = machine.image.clock.saturating_add(micros);
         drop(machine);
-        std::thread::yield_now();
+        crate::sync::yield_now();
     }
 }
 

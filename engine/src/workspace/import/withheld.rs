@@ -107,8 +107,10 @@ impl<'a> Withheld<'a> {
         mark: LogState,
     ) -> Result<Self, ImportError> {
         let temporary = inner.path.join("import.tmp");
-        let file = write_temporary(&*inner.disk, &temporary, &[]).context(&temporary, "create")?;
-        // The frames are only read back: they may stand anywhere.
+        // The frames are only read back: they may stand anywhere, here behind a head of zeros.
+        let head = vec![0; usize::try_from(HEAD_LEN).expect("16 KiB")];
+        let file =
+            write_temporary(&*inner.disk, &temporary, &head).context(&temporary, "create")?;
         let state = LogState { end_offset: HEAD_LEN, ..mark.clone() };
         let (header, salts) = (log.header.clone(), log.salts.clone());
         let learner = Learner::Later { room: 0 };
