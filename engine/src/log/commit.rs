@@ -513,8 +513,10 @@ impl Core {
             state.spare = Some(spare);
         }
         state.written = appender.state().entry_count();
+        let mut synced = false;
         let result = match outcome {
             Ok(durable) => {
+                synced = durable.is_some();
                 state.durable = durable.unwrap_or(state.durable);
                 Ok(())
             }
@@ -523,7 +525,8 @@ impl Core {
         };
         state.appender = Some(appender);
         self.changed.notify_all();
-        if job != Job::Write && result.is_ok() {
+        if synced {
+            // Also where memory made a write sync: the index is full then, and would have the next one sync as well.
             MutexGuard::unlocked(state, || (self.hooks.settled)());
         }
         result
