@@ -1,6 +1,7 @@
 //! Integration tests of the engine, and the reference decoder that judges it.
 
 mod concurrency;
+mod crash;
 mod durability;
 mod golden;
 mod hazards;

@@ -1,0 +1,535 @@
+//! What must be found after a crash.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use annals::{
+    Frontier, LogView, OpenError, Options, Workspace,
+    check::{Depth, check_on, repair_on},
+    io::{
+        Disk,
+        sim::{Loss, SimDisk},
+    },
+    workspace::MetadataError,
+};
+
+use super::{
+    case::{Crash, Point},
+    exchange::heal_options,
+    model::{LogModel, Model, promised},
+    random::Random,
+    session::{OWN, REPLICA, Stop},
+};
+
+/// How much is looked at. What is always looked at: the machine is opened to read and to write, and both times
+/// every entry and root is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Opens a second time, which must change nothing, appends, and checks all of it with the checker.
+    pub again: bool,
+    /// Makes the index anew and compares it, if there is one.
+    pub index: bool,
+    /// Crashes during the recovery.
+    pub recovery: RecoveryCrashes,
+}
+
+/// Which crashes of a recovery are tried.
+#[derive(Clone, Copy, Debug)]
+pub enum RecoveryCrashes {
+    /// None.
+    None,
+    /// One, drawn by this seed.
+    One(u64),
+    /// One after each change that the recovery makes, each with several losses.
+    All,
+}
+
+impl Effort {
+    /// Everything.
+    pub const ALL: Self = Self { again: true, index: true, recovery: RecoveryCrashes::All };
+
+    /// Everything, but only one crash during the recovery.
+    pub const fn sampled(seed: u64) -> Self {
+        Self { again: true, index: true, recovery: RecoveryCrashes::One(seed) }
+    }
+}
+
+/// What is not as promised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broken {
+    /// As a sentence.
+    pub what: String,
+    /// The crash of the recovery that it takes.
+    pub crash: Option<Crash>,
+}
+
+impl From<String> for Broken {
+    fn from(what: String) -> Self {
+        Self { what, crash: None }
+    }
+}
+
+/// How far a log goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Found {
+    pub(super) changes: u64,
+    pub(super) entries: u64,
+}
+
+/// What is wrong with a log.
+pub(super) enum Wrong {
+    /// It cannot be read.
+    Unreadable(String),
+    /// It holds something else.
+    Broken(String),
+}
+
+impl From<Wrong> for Stop {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Unreadable(why) => Self::Refused(why),
+            Wrong::Broken(why) => Self::Broken(why),
+        }
+    }
+}
+
+impl From<Wrong> for String {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Unreadable(why) | Wrong::Broken(why) => why,
+        }
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Wrong {
+    Wrong::Unreadable(format!("it cannot be read: {error}"))
+}
+
+/// Keeps all entries and roots of a log.
+pub(super) fn remember(model: &mut LogModel, view: &LogView) -> Result<(), String> {
+    let entries = view.scan(..).map_err(|error| error.to_string())?;
+    model.entries = entries.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let roots = (0..=view.entry_count()).map(|size| view.root_at(size));
+    model.roots = roots.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// Compares a log with what is known of it: see [`compare_readable`].
+pub(super) fn compare(model: &LogModel, view: &LogView, position: u64) -> Result<Found, String> {
+    compare_readable(model, view, position).map_err(String::from)
+}
+
+/// Whether a log is a prefix of what was submitted up to `position`, and ends between groups.
+pub(super) fn compare_readable(
+    model: &LogModel,
+    view: &LogView,
+    position: u64,
+) -> Result<Found, Wrong> {
+    let broken = |why: String| Wrong::Broken(format!("log {}: {why}", view.id()));
+    let groups = model.groups.iter().filter(|group| group.begun <= position);
+    let mut submitted = groups.flat_map(|group| {
+        let last = group.changes.len() - 1;
+        let changes = group.changes.iter().enumerate();
+        changes.map(move |(at, change)| (change, group.stream, at == last))
+    });
+    let mut found = Found { changes: 0, entries: 0 };
+    let mut ends_group = true;
+    for (number, entry) in view.scan(..).map_err(unreadable)?.enumerate() {
+        let entry = entry.map_err(unreadable)?;
+        let at = entry.index();
+        if at != found.entries {
+            return Err(broken(format!("entry {at} comes where {} should", found.entries)));
+        }
+        found.entries = entry.end_index();
+        if let Some(known) = model.entries.get(number)
+            && (known.header() != entry.header()
+                || known.index() != at
+                || known.payload() != entry.payload())
+        {
+            return Err(broken(format!("entry {at} is another than the one that was there")));
+        }
+        if entry.kind().is_control() {
+            continue;
+        }
+        found.changes += 1;
+        let Some((payload, stream, last)) = submitted.next() else {
+            return Err(broken(format!("entry {at} was never submitted")));
+        };
+        if entry.payload() != &payload[..] {
+            return Err(broken(format!("entry {at} has another payload than was submitted")));
+        }
+        if stream.is_some_and(|stream| stream != entry.stream()) {
+            return Err(broken(format!("entry {at} is in another stream")));
+        }
+        ends_group = last;
+    }
+    if !ends_group {
+        return Err(broken(format!("it ends inside a group, at entry {}", found.entries)));
+    }
+    if view.entry_count() != found.entries {
+        let count = view.entry_count();
+        return Err(broken(format!("it says {count} entries and gives {}", found.entries)));
+    }
+    compare_roots(model, view, found.entries, position).map_err(|wrong| match wrong {
+        Wrong::Broken(why) => broken(why),
+        unreadable @ Wrong::Unreadable(_) => unreadable,
+    })?;
+    Ok(found)
+}
+
+/// Whether the roots are the ones that there were, and go on from each other.
+fn compare_roots(
+    model: &LogModel,
+    view: &LogView,
+    size: u64,
+    position: u64,
+) -> Result<(), Wrong> {
+    let known = |size: u64| model.roots.get(usize::try_from(size).unwrap_or(usize::MAX));
+    let Some(root) = known(size) else { return Ok(()) };
+    if view.root().map_err(unreadable)? != *root {
+        return Err(Wrong::Broken(format!("another root of all {size} entries")));
+    }
+    let earlier = model.acknowledged.iter().filter(|promise| promise.position <= position);
+    let mut last = u64::MAX;
+    for from in earlier.map(|promise| promise.entries).filter(|&entries| entries <= size) {
+        if from == last {
+            continue;
+        }
+        last = from;
+        let Some(old) = known(from) else { continue };
+        if view.root_at(from).map_err(unreadable)? != *old {
+            return Err(Wrong::Broken(format!("another root of the first {from} entries")));
+        }
+        let proof = view.prove_consistency(from, Some(size)).map_err(unreadable)?;
+        proof.verify(old, root).map_err(|error| {
+            Wrong::Broken(format!("the proof from {from} to {size} entries fails: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Knows what must be found when a machine stops after so many changes of its disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Oracle<'a> {
+    /// What the program was told.
+    pub model: &'a Model,
+    /// What the disk had seen.
+    pub position: u64,
+    /// Syncs lied: entries may be missing or damaged; what is served must be right all the same.
+    pub lied_to: bool,
+}
+
+/// A workspace that was opened for writing and closed again.
+struct Recovered {
+    disk: SimDisk,
+    /// What the disk had seen when the opening was done.
+    opened: u64,
+    changes: u64,
+}
+
+impl<'a> Oracle<'a> {
+    /// For a crash after `position` changes.
+    pub fn new(model: &'a Model, position: u64) -> Self {
+        Self { model, position, lied_to: false }
+    }
+
+    /// Judges what is found; says how many times it was opened for that.
+    ///
+    /// # Errors
+    ///
+    /// What is not as promised, as a sentence.
+    pub fn check(&self, found: &SimDisk, effort: &Effort) -> Result<u64, Broken> {
+        if self.lied_to {
+            return Ok(self.check_lied(found)?);
+        }
+        let mut openings = 1;
+        if self.is_created() && !self.model.is_damaged(self.position) {
+            self.read(found).map_err(|why| format!("a reader before recovery: {why}"))?;
+            openings += 1;
+        }
+        let recovered = self.recover(found)?;
+        self.copies(&recovered.disk)?;
+        if effort.again {
+            let why = |why| format!("after the recovery: {why}");
+            openings += self.again(&recovered.disk).map_err(why)?;
+        }
+        if effort.index {
+            openings += self.index(&recovered.disk)?;
+        }
+        openings += self.crash_recoveries(&recovered, effort.recovery)?;
+        Ok(openings)
+    }
+
+    fn is_created(&self) -> bool {
+        self.model.created.is_some_and(|created| created <= self.position)
+    }
+
+    fn open(&self, disk: &SimDisk) -> Result<Workspace, String> {
+        let path = Path::new(OWN);
+        if self.model.is_damaged(self.position) {
+            let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+            let report = repair_on(&disk, path, heal_options(), |_, _| ());
+            let report = report.map_err(|error| format!("healing: {error}"))?;
+            if let Some(finding) = report.errors().next() {
+                return Err(format!("healing leaves: {finding}"));
+            }
+        }
+        match Workspace::open_on(Arc::new(disk.clone()), path, Options::default()) {
+            Err(OpenError::Metadata(MetadataError::Missing(_))) if !self.is_created() => {
+                Workspace::create_on(Arc::new(disk.clone()), path, Options::default(), None)
+                    .map_err(|error| format!("creating it again: {error}"))
+            }
+            opened => opened.map_err(|error| format!("opening for writing: {error}")),
+        }
+    }
+
+    /// Compares all logs with what must be there.
+    fn compare(&self, workspace: &Workspace) -> Result<u64, String> {
+        if let Some(why) = workspace.with_unreadable_logs(|logs| {
+            logs.first().map(|log| format!("{}: {}", log.path.display(), log.error))
+        }) {
+            return Err(format!("a log cannot be opened: {why}"));
+        }
+        let views: BTreeMap<_, _> =
+            workspace.logs().into_iter().map(|view| (view.id(), view)).collect();
+        let mut own_changes = 0;
+        for (id, view) in &views {
+            let Some(model) = self.model.logs.get(id) else {
+                if self.is_created() || !view.is_empty() {
+                    return Err(format!("nobody wrote the log {id}"));
+                }
+                continue;
+            };
+            let found = compare(model, view, self.position)?;
+            let (changes, entries) = model.promised(self.position);
+            if found.changes < changes || found.entries < entries {
+                return Err(format!(
+                    "log {id}: {} of {changes} acknowledged changes and {} of {entries} entries are there",
+                    found.changes, found.entries
+                ));
+            }
+            if Some(*id) == self.model.own {
+                own_changes = found.changes;
+            }
+        }
+        let promised = self.model.logs.iter().filter(|(_, log)| log.promised(self.position).1 > 0);
+        match promised.map(|(id, _)| id).find(|id| !views.contains_key(id)) {
+            Some(missing) => Err(format!("the log {missing} is gone")),
+            None => Ok(own_changes),
+        }
+    }
+
+    /// A reader sees what was acknowledged, and writes nothing.
+    fn read(&self, found: &SimDisk) -> Result<(), String> {
+        let disk = found.after_power_loss(&Loss::Nothing);
+        let before = disk.fingerprint();
+        let opened =
+            Workspace::open_read_only_on(Arc::new(disk.clone()), Path::new(OWN), Options::default());
+        let reader = opened.map_err(|error| error.to_string())?;
+        self.compare(&reader)?;
+        drop(reader);
+        if disk.fingerprint() == before { Ok(()) } else { Err("it writes".to_owned()) }
+    }
+
+    fn recover(&self, found: &SimDisk) -> Result<Recovered, String> {
+        let disk = found.after_power_loss(&Loss::Nothing);
+        disk.record();
+        let workspace = self.open(&disk)?;
+        let opened = disk.mutation_count();
+        let changes = self.compare(&workspace)?;
+        workspace.close().map_err(|error| format!("closing after the recovery: {error}"))?;
+        Ok(Recovered { disk, opened, changes })
+    }
+
+    /// Opening again changes nothing; the log can be gone on with, and the checker finds nothing.
+    fn again(&self, recovered: &SimDisk) -> Result<u64, String> {
+        let disk = recovered.after_power_loss(&Loss::Everything);
+        let open = || {
+            Workspace::open_on(Arc::new(disk.clone()), Path::new(OWN), Options::default())
+                .map_err(|error| format!("opening again: {error}"))
+        };
+        let before = without_lock(&disk);
+        open()?.close().map_err(|error| format!("closing again: {error}"))?;
+        if without_lock(&disk) != before {
+            return Err("opening again changes something".to_owned());
+        }
+        let workspace = open()?;
+        self.compare(&workspace)?;
+        let done = workspace.append(b"a change after the recovery").and_then(|_| workspace.commit());
+        done.map_err(|error| format!("appending: {error}"))?;
+        workspace.close().map_err(|error| format!("closing: {error}"))?;
+        self.checked(&disk)?;
+        Ok(2)
+    }
+
+    fn checked(&self, disk: &SimDisk) -> Result<(), String> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let report = check_on(&disk, Path::new(OWN), Depth::Payloads, |_, _| ());
+        let report = report.map_err(|error| format!("the checker: {error}"))?;
+        match report.errors().next() {
+            Some(finding) => Err(format!("the checker finds: {finding}")),
+            None => Ok(()),
+        }
+    }
+
+    /// The index made anew is the one that there is, to the byte.
+    fn index(&self, recovered: &SimDisk) -> Result<u64, String> {
+        let indexed = |anew: bool| {
+            let disk = recovered.after_power_loss(&Loss::Nothing);
+            if anew {
+                for path in disk.paths().into_iter().filter(|path| is_cache(path)) {
+                    disk.remove(&path).map_err(|error| error.to_string())?;
+                }
+            }
+            let opened =
+                Workspace::open_on(Arc::new(disk.clone()), Path::new(OWN), Options::default());
+            let workspace = opened.map_err(|error| error.to_string())?;
+            workspace.reindex(anew, |_, _| true).map_err(|error| error.to_string())?;
+            workspace.close().map_err(|error| error.to_string())?;
+            let paths = disk.paths().into_iter().filter(|path| is_cache(path));
+            Ok::<_, String>(paths.map(|path| (disk.content(&path), path)).collect::<Vec<_>>())
+        };
+        // Below this length no log has a run.
+        let is_long = |path: &std::path::PathBuf| {
+            recovered.content(path).is_some_and(|bytes| bytes.len() > 16_384 + 262_144)
+        };
+        if !recovered.paths().iter().any(is_long) {
+            return Ok(0);
+        }
+        let incremental = indexed(false).map_err(|why| format!("the index: {why}"))?;
+        let anew = indexed(true).map_err(|why| format!("the index made anew: {why}"))?;
+        if incremental == anew { Ok(2) } else { Err("the index made anew is another".to_owned()) }
+    }
+
+    /// Backups and the replica.
+    fn copies(&self, disk: &SimDisk) -> Result<(), String> {
+        let Some(own) = self.model.own else { return Ok(()) };
+        let model = &self.model.logs[&own];
+        let open = |path: &Path| {
+            let disk = disk.after_power_loss(&Loss::Nothing);
+            Workspace::open_read_only_on(Arc::new(disk), path, Options::default())
+        };
+        for backup in self.model.backups.iter().filter(|backup| backup.begun <= self.position) {
+            let why = |why: String| format!("{}: {why}", backup.path.display());
+            let is_done = backup.done.is_some_and(|done| done <= self.position);
+            match open(&backup.path) {
+                Ok(copy) => {
+                    let found = compare(model, &copy.own_log(), self.position).map_err(why)?;
+                    if found.changes != backup.changes {
+                        let wanted = backup.changes;
+                        return Err(why(format!("it has {} of {wanted} changes", found.changes)));
+                    }
+                }
+                Err(error) if is_done => return Err(why(error.to_string())),
+                Err(_) => {}
+            }
+        }
+        let (changes, entries) = promised(&self.model.replica, self.position);
+        match open(Path::new(REPLICA)) {
+            Ok(replica) => {
+                let why = |why: String| format!("the replica: {why}");
+                let found = match replica.log(own) {
+                    Ok(view) => compare(model, &view, self.position).map_err(why)?,
+                    Err(_) => Found { changes: 0, entries: 0 },
+                };
+                if found.changes < changes || found.entries < entries {
+                    return Err(why(format!("it has {} of {changes} changes", found.changes)));
+                }
+            }
+            Err(error) if entries > 0 => return Err(format!("the replica: {error}")),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Power fails during the recovery, and it begins again.
+    fn crash_recoveries(
+        &self,
+        recovered: &Recovered,
+        crashes: RecoveryCrashes,
+    ) -> Result<u64, Broken> {
+        let len = recovered.disk.mutation_count();
+        let mut random = match crashes {
+            RecoveryCrashes::None => return Ok(0),
+            RecoveryCrashes::One(seed) => Random::new(seed),
+            RecoveryCrashes::All => Random::new(0),
+        };
+        let only = match crashes {
+            RecoveryCrashes::One(_) if len == 0 => return Ok(0),
+            RecoveryCrashes::One(_) => Some(1 + random.below(len)),
+            _ => None,
+        };
+        let mut openings = 0;
+        let mut history = recovered.disk.history();
+        while history.step() {
+            let position = history.position();
+            if only.is_some_and(|only| only != position) {
+                continue;
+            }
+            // Nothing but what was torn: a rewritten sector that comes to hold garbage is beyond R-6.
+            let losses =
+                [Loss::Everything, Loss::Random { seed: random.number(), garbage: false }, Loss::Nothing];
+            let chosen = only.map(|_| random.below(3));
+            for (number, loss) in losses.iter().enumerate() {
+                if chosen.is_some_and(|chosen| chosen != number as u64) {
+                    continue;
+                }
+                let found = history.machine().after_power_loss(loss);
+                let why = |why| Broken {
+                    what: format!("after a crash of the recovery: {why}"),
+                    crash: Some(Crash { point: Point::After(position), loss: Some(loss.clone()) }),
+                };
+                let again = self.recover(&found).map_err(why)?;
+                openings += 1;
+                if position >= recovered.opened && again.changes < recovered.changes {
+                    let had = recovered.changes;
+                    return Err(why(format!("{} of {had} recovered changes are left", again.changes)));
+                }
+            }
+        }
+        Ok(openings)
+    }
+
+    /// Opens for writing and closes, as a first recovery does before a second crash.
+    pub(super) fn reopen(&self, disk: &SimDisk) -> Result<(), String> {
+        let workspace = self.open(disk)?;
+        self.compare(&workspace)?;
+        workspace.close().map_err(|error| format!("closing after the recovery: {error}"))
+    }
+
+    /// Nothing is promised but that whatever is served is right.
+    fn check_lied(&self, found: &SimDisk) -> Result<u64, String> {
+        let mut openings = 0;
+        for writes in [false, true] {
+            let disk = Arc::new(found.after_power_loss(&Loss::Nothing));
+            let path = Path::new(OWN);
+            let opened = if writes {
+                Workspace::open_on(disk, path, Options::default())
+            } else {
+                Workspace::open_read_only_on(disk, path, Options::default())
+            };
+            openings += 1;
+            let Ok(workspace) = opened else { continue };
+            for view in workspace.logs() {
+                let Some(model) = self.model.logs.get(&view.id()) else { continue };
+                match compare_readable(model, &view, self.position) {
+                    Ok(_) | Err(Wrong::Unreadable(_)) => {}
+                    Err(Wrong::Broken(why)) => return Err(format!("after a lie: {why}")),
+                }
+            }
+            // Whatever is left can be handed out, or is refused.
+            let _ = workspace.export(&Frontier::empty(), std::io::sink());
+        }
+        Ok(openings)
+    }
+}
+
+fn is_cache(path: &Path) -> bool {
+    path.starts_with(Path::new(OWN).join("cache"))
+}
+
+/// What a machine holds but for the lock record, of which every opening writes a new one.
+fn without_lock(disk: &SimDisk) -> [u8; 32] {
+    let copy = disk.after_power_loss(&Loss::Nothing);
+    copy.set_content(Path::new(OWN).join("LOCK"), []);
+    copy.fingerprint()
+}
