@@ -1,10 +1,14 @@
 //! What must be found after a crash.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use annals::{
     Frontier, LogView, OpenError, Options, Workspace,
-    check::{Depth, check_on, repair_on},
+    check::{Code, Depth, Finding, check_on, repair_on},
     io::{
         Disk,
         sim::{Loss, SimDisk},
@@ -347,9 +351,9 @@ impl<'a> Oracle<'a> {
             Workspace::open_on(Arc::new(disk.clone()), Path::new(OWN), Options::default())
                 .map_err(|error| format!("opening again: {error}"))
         };
-        let before = without_lock(&disk);
+        let before = essence(&disk);
         open()?.close().map_err(|error| format!("closing again: {error}"))?;
-        if without_lock(&disk) != before {
+        if essence(&disk) != before {
             return Err("opening again changes something".to_owned());
         }
         let workspace = open()?;
@@ -361,14 +365,28 @@ impl<'a> Oracle<'a> {
         Ok(2)
     }
 
+    /// The checker finds nothing, and a repair leaves nothing.
     fn checked(&self, disk: &SimDisk) -> Result<(), String> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let report = check_on(&disk, Path::new(OWN), Depth::Payloads, |_, _| ());
-        let report = report.map_err(|error| format!("the checker: {error}"))?;
+        let path = Path::new(OWN);
+        let report = check_on(&disk, path, Depth::Payloads, |_, _| ());
+        let mut report = report.map_err(|error| format!("the checker: {error}"))?;
+        if report.errors().all(|finding| self.is_of_a_crash(finding)) && !report.is_clean() {
+            let repaired = repair_on(&disk, path, Depth::Payloads, |_, _| ());
+            report = repaired.map_err(|error| format!("repairing: {error}"))?;
+        }
         match report.errors().next() {
             Some(finding) => Err(format!("the checker finds: {finding}")),
             None => Ok(()),
         }
+    }
+
+    /// Whether a crash leaves this in a log that was not opened for writing since: replicas are when something is
+    /// imported.
+    fn is_of_a_crash(&self, finding: &Finding) -> bool {
+        let own = self.model.own.map(|own| format!("{own}.seg"));
+        let is_own = own.is_some_and(|own| finding.path.ends_with(own));
+        !is_own && matches!(finding.code, Code::BadCheckpoint | Code::UnsyncedHole)
     }
 
     /// The index made anew is the one that there is, to the byte.
@@ -389,7 +407,7 @@ impl<'a> Oracle<'a> {
             Ok::<_, String>(paths.map(|path| (disk.content(&path), path)).collect::<Vec<_>>())
         };
         // Below this length no log has a run.
-        let is_long = |path: &std::path::PathBuf| {
+        let is_long = |path: &PathBuf| {
             recovered.content(path).is_some_and(|bytes| bytes.len() > 16_384 + 262_144)
         };
         if !recovered.paths().iter().any(is_long) {
@@ -527,9 +545,10 @@ fn is_cache(path: &Path) -> bool {
     path.starts_with(Path::new(OWN).join("cache"))
 }
 
-/// What a machine holds but for the lock record, of which every opening writes a new one.
-fn without_lock(disk: &SimDisk) -> [u8; 32] {
-    let copy = disk.after_power_loss(&Loss::Nothing);
-    copy.set_content(Path::new(OWN).join("LOCK"), []);
-    copy.fingerprint()
+/// The files of the workspace but for the lock record, of which every opening writes a new one, and the index,
+/// which is not synced.
+fn essence(disk: &SimDisk) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let lock = Path::new(OWN).join("LOCK");
+    let paths = disk.paths().into_iter().filter(|path| !is_cache(path) && *path != lock);
+    paths.map(|path| (path.clone(), disk.content(&path))).collect()
 }
