@@ -9,6 +9,7 @@ use super::{
     guard::guarded,
     operation::Workload,
     oracle::{Broken, Effort, Oracle},
+    rules::Rules,
     session::{Prepared, Session},
 };
 
@@ -55,10 +56,12 @@ impl Case {
         let mut case = self.clone();
         case.crashes.extend(broken.crash.clone());
         let what = &broken.what;
-        format!("{what}\nagain: ANNALS_REPLAY='{case}' cargo test -p annals-tests -- replay --nocapture")
+        format!(
+            "{what}\nagain: ANNALS_REPLAY='{case}' cargo test -p annals-tests -- replay --nocapture"
+        )
     }
 
-    /// Runs it, and judges what is found.
+    /// Runs it, and judges what is found. Without a fault and a crash the rules of durable writing are watched.
     ///
     /// # Errors
     ///
@@ -82,6 +85,12 @@ impl Case {
 
     fn run(&self, effort: Effort) -> Result<(), Broken> {
         let mut session = self.session(&Prepared::new(&self.workload));
+        if self.fault.is_none() && self.crashes.is_empty() {
+            let (mut session, rules) = Rules::watch(session);
+            session.run(&self.workload)?;
+            let violations = rules.violations();
+            return if violations.is_empty() { Ok(()) } else { Err(violations.join("\n").into()) };
+        }
         session.run(&self.workload)?;
         let mut position = session.disk.mutation_count();
         let mut found = session.disk.clone();
@@ -101,7 +110,10 @@ impl Case {
             found = crashed(&found, at, crash.loss.as_ref())?;
         }
         let oracle = Oracle { model: &session.model, position, lied_to: session.lied_to };
-        oracle.check(&found, &effort).map(|_| ())
+        match self.crashes.last() {
+            Some(Crash { loss: None, .. }) => oracle.check_killed(&found).map(|_| ()),
+            _ => oracle.check(&found, &effort).map(|_| ()),
+        }
     }
 }
 

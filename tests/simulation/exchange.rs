@@ -110,7 +110,8 @@ impl Session {
     }
 
     fn repair_with(&mut self, options: RepairOptions) -> Result<(), Stop> {
-        let report = repair_on(&self.through, Path::new(OWN), options, |_, _| ()).map_err(refused)?;
+        let report =
+            repair_on(&self.through, Path::new(OWN), options, |_, _| ()).map_err(refused)?;
         match report.errors().next() {
             None => Ok(()),
             Some(finding) => {

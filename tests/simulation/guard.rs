@@ -10,9 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// What happened, as a sentence. A thread that hangs is left behind.
-pub fn guarded<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
+pub fn guarded<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     let (done, wait) = mpsc::channel();
     let thread = thread::spawn(move || {
         let result = work();

@@ -26,6 +26,7 @@ mod model;
 mod operation;
 mod oracle;
 mod random;
+mod rules;
 mod session;
 
 pub use self::{
@@ -36,5 +37,6 @@ pub use self::{
     operation::{Operation, Workload},
     oracle::{Broken, Effort, Oracle, RecoveryCrashes},
     random::Random,
+    rules::Rules,
     session::{OWN, Prepared, REPLICA, Session, Step},
 };

@@ -77,7 +77,7 @@ pub struct Model {
 }
 
 /// The highest of the promises that were given up to a position.
-pub fn promised(promises: &[Acknowledged], position: u64) -> (u64, u64) {
+pub(super) fn promised(promises: &[Acknowledged], position: u64) -> (u64, u64) {
     let given = promises.iter().filter(|promise| promise.position <= position);
     given.fold((0, 0), |(changes, entries), promise| {
         (promise.changes.max(changes), promise.entries.max(entries))

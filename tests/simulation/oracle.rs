@@ -181,12 +181,7 @@ pub(super) fn compare_readable(
 }
 
 /// Whether the roots are the ones that there were, and go on from each other.
-fn compare_roots(
-    model: &LogModel,
-    view: &LogView,
-    size: u64,
-    position: u64,
-) -> Result<(), Wrong> {
+fn compare_roots(model: &LogModel, view: &LogView, size: u64, position: u64) -> Result<(), Wrong> {
     let known = |size: u64| model.roots.get(usize::try_from(size).unwrap_or(usize::MAX));
     let Some(root) = known(size) else { return Ok(()) };
     if view.root().map_err(unreadable)? != *root {
@@ -326,8 +321,11 @@ impl<'a> Oracle<'a> {
     fn read(&self, found: &SimDisk) -> Result<(), String> {
         let disk = found.after_power_loss(&Loss::Nothing);
         let before = disk.fingerprint();
-        let opened =
-            Workspace::open_read_only_on(Arc::new(disk.clone()), Path::new(OWN), Options::default());
+        let opened = Workspace::open_read_only_on(
+            Arc::new(disk.clone()),
+            Path::new(OWN),
+            Options::default(),
+        );
         let reader = opened.map_err(|error| error.to_string())?;
         self.compare(&reader)?;
         drop(reader);
@@ -358,7 +356,8 @@ impl<'a> Oracle<'a> {
         }
         let workspace = open()?;
         self.compare(&workspace)?;
-        let done = workspace.append(b"a change after the recovery").and_then(|_| workspace.commit());
+        let done =
+            workspace.append(b"a change after the recovery").and_then(|_| workspace.commit());
         done.map_err(|error| format!("appending: {error}"))?;
         workspace.close().map_err(|error| format!("closing: {error}"))?;
         self.checked(&disk)?;
@@ -484,8 +483,11 @@ impl<'a> Oracle<'a> {
                 continue;
             }
             // Nothing but what was torn: a rewritten sector that comes to hold garbage is beyond R-6.
-            let losses =
-                [Loss::Everything, Loss::Random { seed: random.number(), garbage: false }, Loss::Nothing];
+            let losses = [
+                Loss::Everything,
+                Loss::Random { seed: random.number(), garbage: false },
+                Loss::Nothing,
+            ];
             let chosen = only.map(|_| random.below(3));
             for (number, loss) in losses.iter().enumerate() {
                 if chosen.is_some_and(|chosen| chosen != number as u64) {
@@ -500,11 +502,38 @@ impl<'a> Oracle<'a> {
                 openings += 1;
                 if position >= recovered.opened && again.changes < recovered.changes {
                     let had = recovered.changes;
-                    return Err(why(format!("{} of {had} recovered changes are left", again.changes)));
+                    return Err(why(format!(
+                        "{} of {had} recovered changes are left",
+                        again.changes
+                    )));
                 }
             }
         }
         Ok(openings)
+    }
+
+    /// Judges what a killed process leaves, of which nothing is durable that was not before: the next process goes on
+    /// with it, and then power fails.
+    ///
+    /// # Errors
+    ///
+    /// What is not as promised, as a sentence.
+    pub fn check_killed(&self, found: &SimDisk) -> Result<u64, Broken> {
+        if self.lied_to {
+            return Ok(self.check_lied(found)?);
+        }
+        let workspace = self.open(found)?;
+        let changes = self.compare(&workspace)?;
+        let after = found.after_power_loss(&Loss::Everything);
+        let why = |why| format!("the next process opened it, then power failed: {why}");
+        let recovered = self.recover(&after).map_err(why)?;
+        if recovered.changes < changes {
+            let left = recovered.changes;
+            return Err(
+                why(format!("{left} of the {changes} changes are left that it found")).into()
+            );
+        }
+        Ok(2)
     }
 
     /// Opens for writing and closes, as a first recovery does before a second crash.

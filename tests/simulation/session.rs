@@ -211,10 +211,32 @@ impl Session {
             let found = oracle::compare(model, &view, u64::MAX)?;
             if found.changes != model.change_count() {
                 let submitted = model.change_count();
-                return Err(format!("in the end {} of {submitted} changes are there", found.changes));
+                return Err(format!(
+                    "in the end {} of {submitted} changes are there",
+                    found.changes
+                ));
             }
         }
         Ok(())
+    }
+
+    /// The process goes on when nothing goes wrong any more: it opens the workspace, appends, and is told that it is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub fn go_on(&mut self) -> Result<(), String> {
+        self.disk.heal();
+        self.disk.limit_space(u64::MAX);
+        let result = self.attempt(Operation::AppendDurable);
+        self.marks.push(self.disk.mutation_count());
+        self.reader = None;
+        self.workspace = None;
+        match result {
+            Ok(()) => Ok(()),
+            Err(Stop::Refused(why) | Stop::Broken(why)) => Err(format!("going on: {why}")),
+        }
     }
 
     fn attempt(&mut self, operation: Operation) -> Result<(), Stop> {
@@ -426,10 +448,13 @@ impl Session {
         match error {
             AppendError::DiskFull { void_from, .. } => {
                 self.own_model().void_from(*void_from);
-                if let Some(workspace) = &self.workspace
-                    && let Err(error) = workspace.resume()
-                {
-                    return Stop::Broken(format!("resuming after a full disk: {error}"));
+                match self.workspace.as_ref().map(Workspace::resume) {
+                    // It was to be closed, and it is.
+                    Some(Err(AppendError::ReadOnly)) => self.workspace = None,
+                    Some(Err(error)) => {
+                        return Stop::Broken(format!("resuming after a full disk: {error}"));
+                    }
+                    Some(Ok(())) | None => {}
                 }
             }
             AppendError::Poisoned(_) => {

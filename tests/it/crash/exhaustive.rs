@@ -1,18 +1,13 @@
 //! Every short workload, and a crash after each change of the disk.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{collections::HashSet, sync::Mutex, time::Instant};
 
 use annals::io::sim::{History, Loss};
 use annals_tests::simulation::{
-    Case, Crash, Effort, Operation, Oracle, Point, Prepared, Random, Session, Workload,
+    Broken, Case, Crash, Effort, Operation, Oracle, Point, Prepared, Random, Session, Workload,
 };
+
+use super::{LONGER, on_two_threads, sequences};
 
 /// More pending operations than this are lost one by one only in a sample.
 const PENDING_MAX: usize = 12;
@@ -94,45 +89,46 @@ impl Experiment {
     fn point(&self, session: &Session, history: &History, case: &Case, count: &mut Count) {
         count.points += 1;
         let position = history.position();
+        let machine = history.machine();
         let digest = session.model.digest(position);
         let oracle = Oracle::new(&session.model, position);
         let mut random = Random::new(digest ^ position);
-        for loss in losses(history.machine().pending_len(), &mut random) {
+        let told = |loss, result: Result<u64, Broken>| match result {
+            Ok(recoveries) => recoveries,
+            Err(broken) => {
+                let crash = Crash { point: Point::After(position), loss };
+                let case = Case { crashes: vec![crash], ..case.clone() };
+                panic!("{}", case.message(&broken));
+            }
+        };
+        let is_new = |fingerprint, digest| self.tried.lock().unwrap().insert((fingerprint, digest));
+        let mut durable = [0; 32];
+        for loss in losses(machine.pending_len(), &mut random) {
             count.images += 1;
-            let found = history.machine().after_power_loss(&loss);
+            let found = machine.after_power_loss(&loss);
             let fingerprint = found.fingerprint();
-            if !self.tried.lock().unwrap().insert((fingerprint, digest)) {
-                continue;
+            if loss == Loss::Everything {
+                durable = fingerprint;
             }
+            if is_new(fingerprint, digest) {
+                count.distinct += 1;
+                let result = oracle.check(&found, &Effort::sampled(random.number()));
+                count.recoveries += told(Some(loss), result);
+            }
+        }
+        // What is durable makes the difference between two machines that look the same.
+        count.images += 1;
+        let pending = durable.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if is_new(machine.fingerprint(), digest ^ pending) {
             count.distinct += 1;
-            match oracle.check(&found, &Effort::sampled(random.number())) {
-                Ok(recoveries) => count.recoveries += recoveries,
-                Err(broken) => {
-                    let crash = Crash { point: Point::After(position), loss: Some(loss) };
-                    let case = Case { crashes: vec![crash], ..case.clone() };
-                    panic!("{}", case.message(&broken));
-                }
-            }
+            count.recoveries += told(None, oracle.check_killed(&machine.after_kill()));
         }
     }
 
     /// All of `workloads`, on two threads.
     fn run(&self, workloads: &[Workload]) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let prepared = Prepared::new(&Workload::default());
-            while let Some(workload) = workloads.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.workload(&prepared, workload, false);
-            }
-        };
-        std::thread::scope(|scope| {
-            let threads = [scope.spawn(work), scope.spawn(work)];
-            for thread in threads {
-                if let Err(panic) = thread.join() {
-                    std::panic::resume_unwind(panic);
-                }
-            }
-        });
+        let prepared = Prepared::new(&Workload::default());
+        on_two_threads(workloads, |workload| self.workload(&prepared, workload, false));
     }
 
     fn report(&self, what: &str, start: Instant) {
@@ -145,25 +141,52 @@ impl Experiment {
     }
 }
 
-/// All sequences of `len` operations.
-fn sequences(alphabet: &[Operation], len: usize) -> Vec<Workload> {
-    let mut sequences = vec![Vec::new()];
-    for _ in 0..len {
-        let longer = sequences.iter().flat_map(|sequence: &Vec<Operation>| {
-            alphabet.iter().map(|operation| [&sequence[..], &[*operation]].concat())
-        });
-        sequences = longer.collect();
-    }
-    sequences.into_iter().map(Workload::new).collect()
+/// Operations that take longer than all the others together.
+const LARGE: [Operation; 2] = [Operation::AppendStretch, Operation::AppendSplit];
+
+/// The operations that longer workloads are made of in the usual run of the tests.
+const ESSENTIAL: [Operation; 9] = [
+    Operation::Append,
+    Operation::AppendAll,
+    Operation::Stream,
+    Operation::Commit,
+    Operation::Checkpoint,
+    Operation::Close,
+    Operation::Open,
+    Operation::Import,
+    Operation::Heal,
+];
+
+/// All workloads of few operations, of one operation more where they are small, of another one more where they matter
+/// most. With `ANNALS_LONG=1` each of these numbers is higher, and the last one six.
+#[test]
+fn every_short_workload_survives_every_crash() {
+    let start = Instant::now();
+    let long = std::env::var_os("ANNALS_LONG").is_some();
+    let experiment = Experiment::default();
+    let all: Vec<Operation> = Operation::all().collect();
+    let small: Vec<Operation> =
+        Operation::all().filter(|operation| !LARGE.contains(operation)).collect();
+    let (all_len, small_len, essential_len) = if long { (3, 4, 6) } else { (1, 3, 4) };
+    let run = |what: &str, alphabet: &[Operation], lens: std::ops::RangeInclusive<usize>| {
+        for len in lens {
+            experiment.run(&sequences(alphabet, len));
+            experiment.report(&format!("{what}, up to {len}"), start);
+        }
+    };
+    run("all operations", &all, 0..=all_len);
+    run("all but large ones", &small, all_len + 1..=small_len);
+    run("essential ones", &ESSENTIAL, small_len + 1..=essential_len);
 }
 
+/// Longer ones, and those in which the workspace is created.
 #[test]
-fn every_workload_of_two_operations_survives_every_crash() {
+fn longer_workloads_survive_every_crash() {
     let start = Instant::now();
     let experiment = Experiment::default();
-    let alphabet: Vec<Operation> = Operation::all().collect();
-    for len in 0..=2 {
-        experiment.run(&sequences(&alphabet, len));
-        experiment.report(&format!("up to {len} operations"), start);
-    }
+    on_two_threads(&LONGER, |text| {
+        let workload: Workload = text.parse().unwrap();
+        experiment.workload(&Prepared::new(&workload), &workload, true);
+    });
+    experiment.report("longer workloads", start);
 }
