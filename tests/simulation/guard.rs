@@ -3,7 +3,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Does `work` in a thread of its own; an error if it panics, or does not come back.
 ///

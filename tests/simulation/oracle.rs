@@ -252,7 +252,7 @@ impl<'a> Oracle<'a> {
             openings += self.again(&recovered.disk).map_err(why)?;
         }
         if effort.index {
-            openings += self.index(&recovered.disk)?;
+            openings += compare_index(&recovered.disk)?;
         }
         openings += self.crash_recoveries(&recovered, effort.recovery)?;
         Ok(openings)
@@ -386,35 +386,6 @@ impl<'a> Oracle<'a> {
         let own = self.model.own.map(|own| format!("{own}.seg"));
         let is_own = own.is_some_and(|own| finding.path.ends_with(own));
         !is_own && matches!(finding.code, Code::BadCheckpoint | Code::UnsyncedHole)
-    }
-
-    /// The index made anew is the one that there is, to the byte.
-    fn index(&self, recovered: &SimDisk) -> Result<u64, String> {
-        let indexed = |anew: bool| {
-            let disk = recovered.after_power_loss(&Loss::Nothing);
-            if anew {
-                for path in disk.paths().into_iter().filter(|path| is_cache(path)) {
-                    disk.remove(&path).map_err(|error| error.to_string())?;
-                }
-            }
-            let opened =
-                Workspace::open_on(Arc::new(disk.clone()), Path::new(OWN), Options::default());
-            let workspace = opened.map_err(|error| error.to_string())?;
-            workspace.reindex(anew, |_, _| true).map_err(|error| error.to_string())?;
-            workspace.close().map_err(|error| error.to_string())?;
-            let paths = disk.paths().into_iter().filter(|path| is_cache(path));
-            Ok::<_, String>(paths.map(|path| (disk.content(&path), path)).collect::<Vec<_>>())
-        };
-        // Below this length no log has a run.
-        let is_long = |path: &PathBuf| {
-            recovered.content(path).is_some_and(|bytes| bytes.len() > 16_384 + 262_144)
-        };
-        if !recovered.paths().iter().any(is_long) {
-            return Ok(0);
-        }
-        let incremental = indexed(false).map_err(|why| format!("the index: {why}"))?;
-        let anew = indexed(true).map_err(|why| format!("the index made anew: {why}"))?;
-        if incremental == anew { Ok(2) } else { Err("the index made anew is another".to_owned()) }
     }
 
     /// Backups and the replica.
@@ -568,6 +539,34 @@ impl<'a> Oracle<'a> {
         }
         Ok(openings)
     }
+}
+
+/// The index made anew is the one that there is, to the byte.
+fn compare_index(recovered: &SimDisk) -> Result<u64, String> {
+    let indexed = |anew: bool| {
+        let disk = recovered.after_power_loss(&Loss::Nothing);
+        if anew {
+            for path in disk.paths().into_iter().filter(|path| is_cache(path)) {
+                disk.remove(&path).map_err(|error| error.to_string())?;
+            }
+        }
+        let opened = Workspace::open_on(Arc::new(disk.clone()), Path::new(OWN), Options::default());
+        let workspace = opened.map_err(|error| error.to_string())?;
+        workspace.reindex(anew, |_, _| true).map_err(|error| error.to_string())?;
+        workspace.close().map_err(|error| error.to_string())?;
+        let paths = disk.paths().into_iter().filter(|path| is_cache(path));
+        Ok::<_, String>(paths.map(|path| (disk.content(&path), path)).collect::<Vec<_>>())
+    };
+    // Below this length no log has a run.
+    let is_long = |path: &PathBuf| {
+        recovered.content(path).is_some_and(|bytes| bytes.len() > 16_384 + 262_144)
+    };
+    if !recovered.paths().iter().any(is_long) {
+        return Ok(0);
+    }
+    let incremental = indexed(false).map_err(|why| format!("the index: {why}"))?;
+    let anew = indexed(true).map_err(|why| format!("the index made anew: {why}"))?;
+    if incremental == anew { Ok(2) } else { Err("the index made anew is another".to_owned()) }
 }
 
 fn is_cache(path: &Path) -> bool {

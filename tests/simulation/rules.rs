@@ -85,7 +85,7 @@ fn judge(
     if bytes.starts_with(b"\x89ANLI") && offset == 0 {
         return judge_run(known, path, bytes, durability);
     }
-    if !Path::new(plain).extension().is_some_and(|end| end == "seg") {
+    if Path::new(plain).extension().is_none_or(|end| end != "seg") {
         return Ok(());
     }
     let synced = synced(known, path, durability);
