@@ -8,8 +8,8 @@ use annals::{
 };
 
 use super::{
+    compare,
     model::Group,
-    oracle,
     session::{OWN, REPLICA, Session, Stop, options, refused},
 };
 
@@ -39,7 +39,7 @@ impl Session {
         for view in reader.logs() {
             let is_own = Some(view.id()) == own;
             let model = self.model.logs.entry(view.id()).or_default();
-            let found = oracle::compare_readable(model, &view, position)?;
+            let found = compare::compare_readable(model, &view, position)?;
             let (changes, entries) = model.promised(position);
             if !self.faulty && (found.changes < changes || found.entries < entries) {
                 let why = format!(

@@ -19,6 +19,7 @@
 //! ```
 
 mod case;
+mod compare;
 mod exchange;
 mod fault;
 mod guard;

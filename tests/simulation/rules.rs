@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use annals::io::sim::{Durability, ProtocolDisk, SimDisk};
+use annals::io::{
+    Disk,
+    sim::{Durability, ProtocolDisk, SimDisk},
+};
 
 use super::session::Session;
 
@@ -21,30 +24,53 @@ const RUN_RULE: &str = "a run up to";
 /// - a checkpoint covers only what is synced, and its other slot is (C-3);
 /// - a frame says `synced_upto` only of what is synced (F-1);
 /// - a run of the index covers only what is synced (X-1), as it is evidence of that (R-1);
-/// - whatever is acknowledged is synced.
+/// - whatever is acknowledged is synced; if that was more than one frame under one sync, it is recorded in a synced
+///   checkpoint (R-9).
 pub struct Rules {
     disk: ProtocolDisk,
 }
 
-/// What is known of segments beside the watcher: how far their frames were synced when a checkpoint was written,
-/// which itself is not synced yet and hides that.
-type Known = Arc<Mutex<BTreeMap<PathBuf, u64>>>;
+/// What is known of a segment beside the watcher.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// How far its frames were synced when a checkpoint was written, which itself is not synced yet and hides that.
+    synced: u64,
+    /// Frames that were written since that was no more.
+    frames: u32,
+    /// What the last checkpoint covers.
+    checkpoint: u64,
+}
+
+type Segments = Arc<Mutex<BTreeMap<PathBuf, Known>>>;
 
 impl Rules {
     /// Lets `session` work under these rules.
     pub fn watch(session: Session) -> (Session, Self) {
         let machine = session.disk.clone();
-        let known = Known::default();
-        let (observed, asked) = (Arc::clone(&known), known);
-        let lens = machine.clone();
-        let disk =
-            ProtocolDisk::new(Arc::new(machine)).observe(move |path, offset, bytes, durability| {
-                judge(&observed, path, offset, bytes, durability)
-            });
-        let durability = disk.durability().clone();
-        let probe = move |path: &Path| acknowledged(&asked, &lens, path, &durability);
-        let session = session.through(Arc::new(disk.clone()), probe);
-        (session, Self { disk })
+        let known = Segments::default();
+        let rules = Self::over(&machine, &known);
+        let durability = rules.disk.durability().clone();
+        let probe = move |path: &Path| acknowledged(&known, &machine, path, &durability);
+        let session = session.through(Arc::new(rules.disk.clone()), probe);
+        (session, rules)
+    }
+
+    /// The rules for whatever is done to a machine through [`Rules::disk`].
+    pub fn of(machine: &SimDisk) -> Self {
+        Self::over(machine, &Segments::default())
+    }
+
+    fn over(machine: &SimDisk, known: &Segments) -> Self {
+        let known = Arc::clone(known);
+        let disk = ProtocolDisk::new(Arc::new(machine.clone())).observe(
+            move |path, offset, bytes, durability| judge(&known, path, offset, bytes, durability),
+        );
+        Self { disk }
+    }
+
+    /// The disk to work through.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
     }
 
     /// What was broken. The index is a cache, of which nothing is synced: of a run that is not whole nothing is used.
@@ -56,14 +82,23 @@ impl Rules {
 }
 
 /// Offset below which the frames of a segment are durable.
-fn synced(known: &Known, path: &Path, durability: &Durability) -> u64 {
+fn synced(known: &Segments, path: &Path, durability: &Durability) -> u64 {
+    update(known, path, durability, |known| known.synced)
+}
+
+fn update<R>(
+    known: &Segments,
+    path: &Path,
+    durability: &Durability,
+    update: impl FnOnce(&mut Known) -> R,
+) -> R {
     let mut known = known.lock().expect("nobody panics with it");
     let known = known.entry(path.to_owned()).or_default();
     let now = durability.synced_upto(path);
     if now >= HEAD_LEN && now != u64::MAX {
-        *known = now;
+        known.synced = now;
     }
-    *known
+    update(known)
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u64> {
@@ -71,7 +106,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 fn judge(
-    known: &Known,
+    known: &Segments,
     path: &Path,
     offset: u64,
     bytes: &[u8],
@@ -90,16 +125,22 @@ fn judge(
     }
     let synced = synced(known, path, durability);
     if (SLOTS..HEAD_LEN).contains(&offset) {
-        judge_slot(path, offset, bytes, synced, durability)
+        let durable_len = judge_slot(path, offset, bytes, synced, durability)?;
+        update(known, path, durability, |known| known.checkpoint = durable_len);
+        Ok(())
     } else if offset >= HEAD_LEN && plain == name {
-        judge_frames(offset, bytes, synced)
+        let frames = judge_frames(offset, bytes, synced)?;
+        update(known, path, durability, |known| {
+            known.frames = frames + if synced >= offset { 0 } else { known.frames };
+        });
+        Ok(())
     } else {
         Ok(())
     }
 }
 
 fn judge_lock(
-    known: &Known,
+    known: &Segments,
     path: &Path,
     bytes: &[u8],
     durability: &Durability,
@@ -123,7 +164,7 @@ fn judge_lock(
 }
 
 fn judge_run(
-    known: &Known,
+    known: &Segments,
     path: &Path,
     bytes: &[u8],
     durability: &Durability,
@@ -147,7 +188,7 @@ fn judge_slot(
     bytes: &[u8],
     synced: u64,
     durability: &Durability,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let Some(durable_len) = number(bytes, 40) else {
         return Err("a checkpoint that is short".to_owned());
     };
@@ -159,11 +200,12 @@ fn judge_slot(
     if unsynced == other {
         return Err("a checkpoint while the other slot is not synced".to_owned());
     }
-    Ok(())
+    Ok(durable_len)
 }
 
-fn judge_frames(offset: u64, bytes: &[u8], synced: u64) -> Result<(), String> {
-    let mut at = 0;
+/// How many frames there are.
+fn judge_frames(offset: u64, bytes: &[u8], synced: u64) -> Result<u32, String> {
+    let (mut at, mut count) = (0, 0);
     while let Some(frame) = bytes.get(at..).filter(|frame| frame.starts_with(b"ANF1")) {
         let (Some(claimed), Some(payload)) = (number(frame, 40), frame.get(8..12)) else { break };
         if claimed > synced.max(HEAD_LEN) {
@@ -174,25 +216,37 @@ fn judge_frames(offset: u64, bytes: &[u8], synced: u64) -> Result<(), String> {
         }
         let payload = payload.first_chunk().map_or(0, |len| u32::from_le_bytes(*len));
         at += (72 + payload as usize + 8).next_multiple_of(8);
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Everything in the segment is durable, and so is its name.
 fn acknowledged(
-    known: &Known,
+    known: &Segments,
     disk: &SimDisk,
     path: &Path,
     durability: &Durability,
 ) -> Result<(), String> {
-    let synced = synced(known, path, durability);
+    let Known { synced, frames, checkpoint } = update(known, path, durability, |known| {
+        let then = *known;
+        known.frames = 0;
+        then
+    });
+    let shown = path.display();
     let len = disk.content(path).map_or(0, |bytes| bytes.len() as u64);
-    if synced < len && durability.synced_upto(path) != u64::MAX {
-        let path = path.display();
-        return Err(format!("{path}: {len} bytes were acknowledged, {synced} are synced"));
+    let unsynced = durability.synced_upto(path);
+    if synced < len && unsynced != u64::MAX {
+        return Err(format!("{shown}: {len} bytes were acknowledged, {synced} are synced"));
     }
     if !durability.name_is_durable(path) {
-        return Err(format!("{}: acknowledged, and its name is not durable", path.display()));
+        return Err(format!("{shown}: acknowledged, and its name is not durable"));
+    }
+    if frames > 1 && (checkpoint < len || unsynced < len) {
+        return Err(format!(
+            "{shown}: {frames} frames of {len} bytes were acknowledged, the checkpoint is of {checkpoint}, synced up to \
+             {unsynced}"
+        ));
     }
     Ok(())
 }

@@ -11,9 +11,9 @@ use annals::{
 };
 
 use super::{
+    compare,
     model::{Backup, Group, LogModel, Model},
     operation::{Operation, Workload},
-    oracle,
     random::Random,
 };
 
@@ -207,8 +207,8 @@ impl Session {
         let workspace = workspace.map_err(|error| format!("reading it in the end: {error}"))?;
         for view in workspace.logs() {
             let model = self.model.logs.entry(view.id()).or_default();
-            oracle::remember(model, &view).map_err(|error| format!("in the end: {error}"))?;
-            let found = oracle::compare(model, &view, u64::MAX)?;
+            compare::remember(model, &view).map_err(|error| format!("in the end: {error}"))?;
+            let found = compare::compare(model, &view, u64::MAX)?;
             if found.changes != model.change_count() {
                 let submitted = model.change_count();
                 return Err(format!(
@@ -334,7 +334,7 @@ impl Session {
             let view = workspace.own_log();
             let position = self.position();
             let model = self.own_model();
-            let found = oracle::compare_readable(model, &view, position)?;
+            let found = compare::compare_readable(model, &view, position)?;
             if !model.truncate(found.changes) {
                 return Err(Stop::Broken("the log was opened and ends inside a group".to_owned()));
             }

@@ -103,7 +103,9 @@ fn fail(
     for text in LONGER {
         let workload: Workload = text.parse().unwrap();
         let mut session = Prepared::new(&workload).session();
-        session.run(&workload).unwrap();
+        if let Err(what) = session.run(&workload) {
+            panic!("{text}: {what}");
+        }
         for number in numbers(calls(&session)) {
             for fault in faults(number) {
                 let workload = workload.clone();
