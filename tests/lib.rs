@@ -1,1 +1,3 @@
-//! Holds nothing: the tests are in `it/`.
+//! What the tests in `it/` share with other programs: the crash experiments.
+
+pub mod simulation;

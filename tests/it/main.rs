@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod corruption;
+mod crash;
 mod damaged_here;
 mod durability;
 mod golden;

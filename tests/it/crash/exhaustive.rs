@@ -1,0 +1,192 @@
+//! Every short workload, and a crash after each change of the disk.
+
+use std::{collections::HashSet, sync::Mutex, time::Instant};
+
+use annals::io::sim::{History, Loss};
+use annals_tests::simulation::{
+    Broken, Case, Crash, Effort, Operation, Oracle, Point, Prepared, Random, Session, Workload,
+};
+
+use super::{LONGER, on_two_threads, sequences};
+
+/// More pending operations than this are lost one by one only in a sample.
+const PENDING_MAX: usize = 12;
+
+/// What was done, to be quoted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    workloads: u64,
+    points: u64,
+    images: u64,
+    distinct: u64,
+    recoveries: u64,
+}
+
+/// Experiments that share what was tried.
+#[derive(Default)]
+struct Experiment {
+    tried: Mutex<HashSet<([u8; 32], u64)>>,
+    count: Mutex<Count>,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.workloads += other.workloads;
+        self.points += other.points;
+        self.images += other.images;
+        self.distinct += other.distinct;
+        self.recoveries += other.recoveries;
+    }
+}
+
+/// What a power loss at this moment may take.
+fn losses(pending: usize, random: &mut Random) -> Vec<Loss> {
+    let mut losses = vec![Loss::Everything, Loss::Nothing];
+    let numbers: Vec<usize> = if pending <= PENDING_MAX {
+        (0..pending).collect()
+    } else {
+        let number = |_| usize::try_from(random.below(pending as u64)).unwrap();
+        (0..PENDING_MAX).map(number).collect()
+    };
+    if pending > 1 {
+        losses.extend(numbers.iter().map(|&number| Loss::Only(number)));
+    }
+    if pending > 2 {
+        losses.extend(numbers.iter().map(|&number| Loss::AllBut(number)));
+    }
+    if pending > 0 {
+        for garbage in [false, true] {
+            losses.push(Loss::Random { seed: random.below(1 << 32), garbage });
+        }
+    }
+    losses
+}
+
+impl Experiment {
+    /// Runs a workload, and crashes it at each moment from the last operation on: the moments before are those of a
+    /// shorter workload, unless `whole` says that there is none.
+    fn workload(&self, prepared: &Prepared, workload: &Workload, whole: bool) {
+        let case = Case { workload: workload.clone(), ..Case::default() };
+        let mut session = prepared.session();
+        if let Err(what) = session.run(workload) {
+            panic!("{}", case.message(&what.into()));
+        }
+        let len = session.marks.len();
+        let from = if whole || len < 2 { 0 } else { session.marks[len - 2] };
+        let mut history = session.disk.history();
+        let mut count = Count { workloads: 1, ..Count::default() };
+        loop {
+            if history.position() >= from {
+                self.point(&session, &history, &case, &mut count);
+            }
+            if !history.step() {
+                break;
+            }
+        }
+        self.count.lock().unwrap().add(count);
+    }
+
+    fn point(&self, session: &Session, history: &History, case: &Case, count: &mut Count) {
+        count.points += 1;
+        let position = history.position();
+        let machine = history.machine();
+        let digest = session.model.digest(position);
+        let oracle = Oracle::new(&session.model, position);
+        let mut random = Random::new(digest ^ position);
+        let told = |loss, result: Result<u64, Broken>| match result {
+            Ok(recoveries) => recoveries,
+            Err(broken) => {
+                let crash = Crash { point: Point::After(position), loss };
+                let case = Case { crashes: vec![crash], ..case.clone() };
+                panic!("{}", case.message(&broken));
+            }
+        };
+        let is_new = |fingerprint, digest| self.tried.lock().unwrap().insert((fingerprint, digest));
+        let mut durable = [0; 32];
+        for loss in losses(machine.pending_len(), &mut random) {
+            count.images += 1;
+            let found = machine.after_power_loss(&loss);
+            let fingerprint = found.fingerprint();
+            if loss == Loss::Everything {
+                durable = fingerprint;
+            }
+            if is_new(fingerprint, digest) {
+                count.distinct += 1;
+                let result = oracle.check(&found, &Effort::sampled(random.number()));
+                count.recoveries += told(Some(loss), result);
+            }
+        }
+        // What is durable makes the difference between two machines that look the same.
+        count.images += 1;
+        let pending = durable.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if is_new(machine.fingerprint(), digest ^ pending) {
+            count.distinct += 1;
+            count.recoveries += told(None, oracle.check_killed(&machine.after_kill()));
+        }
+    }
+
+    /// All of `workloads`, on two threads.
+    fn run(&self, workloads: &[Workload]) {
+        let prepared = Prepared::new(&Workload::default());
+        on_two_threads(workloads, |workload| self.workload(&prepared, workload, false));
+    }
+
+    fn report(&self, what: &str, start: Instant) {
+        let Count { workloads, points, images, distinct, recoveries } = *self.count.lock().unwrap();
+        println!(
+            "{what}: {workloads} workloads, {points} crash points, {images} images, {distinct} distinct, \
+             {recoveries} recoveries, {:.1} s",
+            start.elapsed().as_secs_f64()
+        );
+    }
+}
+
+/// Operations that take longer than all the others together.
+const LARGE: [Operation; 2] = [Operation::AppendStretch, Operation::AppendSplit];
+
+/// The operations that longer workloads are made of in the usual run of the tests.
+const ESSENTIAL: [Operation; 9] = [
+    Operation::Append,
+    Operation::AppendAll,
+    Operation::Stream,
+    Operation::Commit,
+    Operation::Checkpoint,
+    Operation::Close,
+    Operation::Open,
+    Operation::Import,
+    Operation::Heal,
+];
+
+/// All workloads of few operations, of one operation more where they are small, of another one more where they matter
+/// most. With `ANNALS_LONG=1` each of these numbers is higher, and the last one six.
+#[test]
+fn every_short_workload_survives_every_crash() {
+    let start = Instant::now();
+    let long = std::env::var_os("ANNALS_LONG").is_some();
+    let experiment = Experiment::default();
+    let all: Vec<Operation> = Operation::all().collect();
+    let small: Vec<Operation> =
+        Operation::all().filter(|operation| !LARGE.contains(operation)).collect();
+    let (all_len, small_len, essential_len) = if long { (3, 4, 6) } else { (1, 3, 4) };
+    let run = |what: &str, alphabet: &[Operation], lens: std::ops::RangeInclusive<usize>| {
+        for len in lens {
+            experiment.run(&sequences(alphabet, len));
+            experiment.report(&format!("{what}, up to {len}"), start);
+        }
+    };
+    run("all operations", &all, 0..=all_len);
+    run("all but large ones", &small, all_len + 1..=small_len);
+    run("essential ones", &ESSENTIAL, small_len + 1..=essential_len);
+}
+
+/// Longer ones, and those in which the workspace is created.
+#[test]
+fn longer_workloads_survive_every_crash() {
+    let start = Instant::now();
+    let experiment = Experiment::default();
+    on_two_threads(&LONGER, |text| {
+        let workload: Workload = text.parse().unwrap();
+        experiment.workload(&Prepared::new(&workload), &workload, true);
+    });
+    experiment.report("longer workloads", start);
+}
