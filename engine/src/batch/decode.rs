@@ -14,7 +14,8 @@ const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Decodes batches. Keeps its zstd context and scratch memory, at most `BATCH_META_LEN_MAX` bytes.
 #[derive(Default)]
 pub struct Decoder {
-    decompressor: Decompressor<'static>,
+    /// Made for the first section that needs it: to open a log, most of the time none does.
+    decompressor: Option<Decompressor<'static>>,
     meta: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ impl Decoder {
         match codec {
             Codec::Stored => payload.clone_into(&mut payloads),
             Codec::Zstd => decompress(
-                &mut self.decompressor,
+                self.decompressor.get_or_insert_default(),
                 Section::Payload,
                 payload,
                 raw_len as usize,
@@ -82,7 +83,8 @@ impl Decoder {
             Codec::Stored => meta,
             Codec::Zstd => {
                 let raw_len = header.meta.raw_len as usize;
-                decompress(&mut self.decompressor, Section::Meta, meta, raw_len, &mut self.meta)?;
+                let decompressor = self.decompressor.get_or_insert_default();
+                decompress(decompressor, Section::Meta, meta, raw_len, &mut self.meta)?;
                 &self.meta
             }
         };

@@ -220,3 +220,6 @@ impl Checkpoint {
         Ok(Some(Self { sequence, incarnation, opening, clean: flags & FLAG_CLEAN != 0, state }))
     }
 }
+
+#[cfg(test)]
+mod tests;
