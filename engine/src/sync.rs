@@ -59,7 +59,7 @@ mod modelled {
             MutexGuard { mutex: self, held: Some(unpoisoned(self.0.lock())) }
         }
 
-        fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             let held = match self.0.try_lock() {
                 Ok(held) => held,
                 Err(TryLockError::Poisoned(held)) => held.into_inner(),
@@ -197,6 +197,12 @@ mod modelled {
         pub(crate) fn try_lock(&self) -> Option<ReentrantMutexGuard<'_, T>> {
             let outermost = if self.is_mine() { None } else { Some(self.mutex.try_lock()?) };
             Some(self.hold(outermost))
+        }
+    }
+
+    impl<T: Default> Default for ReentrantMutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
         }
     }
 

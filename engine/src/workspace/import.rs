@@ -26,7 +26,7 @@
 mod judge;
 mod withheld;
 
-use std::{cell::Cell, io::Read, path::PathBuf};
+use std::{io::Read, mem, path::PathBuf};
 
 use self::judge::Judge;
 use super::{HinderedLog, Inner, Workspace};
@@ -36,7 +36,7 @@ use crate::{
     bytes::{ClientId, Hash, LogId, WorkspaceId},
     error::IoError,
     log::{AppendError, Core, ReadError, ReplayError},
-    sync::ReentrantMutexGuard,
+    sync::{Mutex, ReentrantMutexGuard},
 };
 
 /// Why a bundle was not imported. Unless it says otherwise nothing of it was kept.
@@ -239,19 +239,20 @@ impl Workspace {
 }
 
 /// The right to import: one at a time, as what one takes back no other may have built upon.
-struct Turn<'a>(ReentrantMutexGuard<'a, Cell<bool>>);
+struct Turn<'a>(ReentrantMutexGuard<'a, Mutex<bool>>);
 
 impl<'a> Turn<'a> {
     /// Waits for other threads. `None` if this thread has it already.
     fn take(inner: &'a Inner) -> Option<Self> {
         let turn = inner.importing.lock();
-        if turn.replace(true) { None } else { Some(Self(turn)) }
+        let is_taken = mem::replace(&mut *turn.lock(), true);
+        if is_taken { None } else { Some(Self(turn)) }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        *self.0.lock() = false;
     }
 }
 

@@ -18,7 +18,6 @@ mod stream;
 mod view;
 
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
@@ -100,7 +99,7 @@ struct Inner {
     seeing: Mutex<()>,
     /// Held while a bundle is read: what one import takes back, no other may have built upon. Whether this thread
     /// does so already.
-    importing: ReentrantMutex<Cell<bool>>,
+    importing: ReentrantMutex<Mutex<bool>>,
     /// Held while what was imported is taken in, and while the workspace is closed.
     closing: Mutex<()>,
     /// The writer's lock, held as long as the workspace is open.
