@@ -176,7 +176,7 @@ impl Patient<'_> {
         let mut salt = [0; 16];
         self.disk.fill_random(&mut salt).context(self.path, "draw random numbers for")?;
         let header = SegmentHeader {
-            generation: self.generation + 1,
+            generation,
             created: log.created,
             predecessor: log.predecessor,
             salt_record: log.salt_record.clone(),
@@ -189,10 +189,12 @@ impl Patient<'_> {
         }
     }
 
-    /// Saves the bytes that are in no sound frame.
-    fn save_what_goes(&self, own: Option<Sound<'_>>) -> Result<(), Stop> {
+    /// Saves the bytes that are in no sound frame of the first `entry_count` entries.
+    fn save_what_goes(&self, own: Option<Sound<'_>>, entry_count: u64) -> Result<(), Stop> {
         let (file, stretches) = match (&self.segment, own) {
-            (Some(segment), Some(own)) => (Arc::clone(&segment.file), own.into_gaps()),
+            (Some(segment), Some(own)) => {
+                (Arc::clone(&segment.file), own.into_left_out(entry_count)?)
+            }
             _ => match self.disk.open(self.path, Access::Read) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
                 file => {

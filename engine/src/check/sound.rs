@@ -74,9 +74,26 @@ impl<'a> Sound<'a> {
         })
     }
 
-    /// The stretches that are in no sound frame, of what was read of the file.
-    pub(super) fn into_gaps(self) -> Vec<Range<u64>> {
-        self.gaps
+    /// The stretches of the file that are in none of the sound frames of the first `count` entries.
+    pub(super) fn into_left_out(mut self, count: u64) -> Result<Vec<Range<u64>>, SoundError> {
+        self.ahead.clear();
+        while self.read_on()? {
+            self.ahead.clear();
+        }
+        if self.reached > count {
+            // The log ends before these frames now, so they go, and all that is between and behind them.
+            let mut again = Self::new(self.segment)?;
+            while again.read_on()? {
+                let Some(SoundFrame { header, .. }) = again.ahead.pop_front() else { break };
+                if header.end_index() > count {
+                    let before = again.gaps.pop_if(|gap| gap.end == header.offset);
+                    let start = before.map_or(header.offset, |gap| gap.start);
+                    again.gaps.push(start..self.len());
+                    return Ok(again.gaps);
+                }
+            }
+        }
+        Ok(self.gaps)
     }
 
     /// The longest state of the log whose root a sound frame or a checkpoint names.

@@ -416,3 +416,35 @@ fn metadata_is_written_again_if_it_is_clear_what_it_was() {
     assert_eq!(report.exit_code(), 4);
     assert_eq!(files_of(folder.path())[&name], files[&name]);
 }
+
+#[test]
+fn what_stands_behind_a_hole_that_no_replica_fills_is_saved() {
+    let options = Options::default().batch_len(1 << 10);
+    let sample = sample_with(End::PowerLoss, options, |workspace| {
+        for _ in 0..8 {
+            append(workspace, &[1; 900]);
+        }
+        workspace.commit().unwrap();
+    });
+    let mut bytes = sample.bytes().to_vec();
+    bytes[8192..16_384].fill(0);
+    let start = sample.frames[1].bytes.start;
+    // The replica has what comes before the hole.
+    let replica = folder_of(&sample.with_segment(bytes[..start].to_vec()));
+    for holes in [&[1][..], &[1, 3][..]] {
+        let mut bytes = bytes.clone();
+        for &number in holes {
+            bytes[sample.frames[number].bytes.start + 100] ^= 1;
+        }
+        let folder = folder_of(&sample.with_segment(bytes.clone()));
+        let options =
+            RepairOptions { replicas: vec![replica.path().to_owned()], ..RepairOptions::default() };
+        repair(folder.path(), options, |_, _| ()).unwrap();
+        let after = files_of(folder.path());
+        let cuts = after.iter().filter(|(path, _)| path.to_string_lossy().contains(".cut-"));
+        let cuts: Vec<_> = cuts.map(|(_, bytes)| bytes.clone()).collect();
+        assert_eq!(cuts, [bytes[start..].to_vec()]);
+        let workspace = Workspace::open(folder.path(), Options::default()).unwrap();
+        assert_eq!(workspace.own_log().entry_count(), sample.frames[0].entries.end);
+    }
+}
