@@ -190,7 +190,8 @@ impl<'a> Sound<'a> {
 
     /// The frame, whose checksums are right, if it belongs here.
     fn examine(&mut self, header: FrameHeader) -> Result<Option<SoundFrame>, SoundError> {
-        if header.opening < self.opening.max(1) || header.first_index < self.reached {
+        let opening = self.opening.max(self.checkpoint_opening(header.offset)).max(1);
+        if header.opening < opening || header.first_index < self.reached {
             return Ok(None);
         }
         if header.kind != FrameKind::BATCH {
@@ -214,6 +215,13 @@ impl<'a> Sound<'a> {
             }
             Err(_) => Ok(None),
         }
+    }
+
+    /// The lowest opening that a frame at `offset` may have, by the checkpoints (F-5).
+    fn checkpoint_opening(&self, offset: u64) -> u32 {
+        let checkpoints = self.segment.slots.iter().filter_map(Slot::checkpoint);
+        let before = checkpoints.filter(|checkpoint| checkpoint.state.end_offset <= offset);
+        before.map(|checkpoint| checkpoint.opening).max().unwrap_or(0)
     }
 
     fn payload(&mut self, header: &FrameHeader) -> Result<Option<Vec<u8>>, SoundError> {

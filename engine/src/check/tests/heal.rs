@@ -448,3 +448,44 @@ fn what_stands_behind_a_hole_that_no_replica_fills_is_saved() {
         assert_eq!(workspace.own_log().entry_count(), sample.frames[0].entries.end);
     }
 }
+
+#[test]
+fn a_frame_from_before_the_checkpoint_in_its_back_does_not_count() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let grown = folder_of(&sample.files);
+    let workspace = Workspace::open(grown.path(), Options::default()).unwrap();
+    append(&workspace, b"given up");
+    workspace.commit().unwrap();
+    let stale = files_of(grown.path())[&sample.segment][sample.end()..].to_vec();
+    // Two openings write checkpoints over damaged ones: the second is younger than that frame.
+    let mut files = sample.files.clone();
+    for round in [1, 2] {
+        for slot in [8192, 12_288] {
+            let bytes = files.get_mut(&sample.segment).unwrap();
+            if bytes[slot] != 0 && round == 1 {
+                bytes[slot + 200] ^= 1;
+            }
+        }
+        let bytes = files.get_mut(&sample.segment).unwrap();
+        bytes.extend([9; 24]);
+        let folder = folder_of(&files);
+        Workspace::open(folder.path(), Options::default()).unwrap().close().unwrap();
+        files = files_of(folder.path());
+    }
+    let bytes = files.get_mut(&sample.segment).unwrap();
+    assert_eq!(bytes.len(), sample.end());
+    bytes.extend(&stale);
+    bytes[sample.frames[3].bytes.start + 80] ^= 1;
+    let folder = folder_of(&files);
+    let report = repair(folder.path(), family.options(&["bundle"]), |_, _| ()).unwrap();
+    assert_eq!(report.exit_code(), 1, "{report:#?}");
+    let workspace = Workspace::open(folder.path(), Options::default()).unwrap();
+    assert_eq!(workspace.own_log().root().unwrap(), family.root);
+    let after = files_of(folder.path());
+    assert!(
+        after
+            .iter()
+            .any(|(path, bytes)| path.to_string_lossy().contains(".cut-") && bytes[..] == stale)
+    );
+}
