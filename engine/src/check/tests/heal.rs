@@ -489,3 +489,33 @@ fn a_frame_from_before_the_checkpoint_in_its_back_does_not_count() {
             .any(|(path, bytes)| path.to_string_lossy().contains(".cut-") && bytes[..] == stale)
     );
 }
+
+#[test]
+fn a_bundle_that_ends_before_others_do_is_done_with() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let mut early = sample.bytes()[..sample.frames[2].bytes.end].to_vec();
+    early[8192..16_384].fill(0);
+    let mut files = sample.with_segment(early);
+    files.remove(Path::new("LOCK"));
+    let early = folder_of(&files);
+    let early = Workspace::open(early.path(), Options::default()).unwrap();
+    let mut bundle = Vec::new();
+    early.export(&Frontier::empty(), &mut bundle).unwrap();
+    // Another log stands behind it in the bundle.
+    let peer = (0..).map(|number| {
+        let path = family.path(&format!("peer {number}"));
+        Workspace::join(path, early.id(), Options::default()).unwrap()
+    });
+    let peer = peer.into_iter().find(|peer| peer.own_log().id() > sample.log).unwrap();
+    peer.import(&bundle[..]).unwrap();
+    (0..40).for_each(|_| append(&peer, b"of the peer"));
+    let mut bundle = Vec::new();
+    peer.export(&Frontier::empty(), &mut bundle).unwrap();
+    put(&family.path("early"), &bundle);
+    let mut bytes = sample.bytes().to_vec();
+    for number in [4, 6, 8] {
+        bytes[sample.frames[number].bytes.start + 80] ^= 1;
+    }
+    family.heals(&sample.with_segment(bytes), &["early", "bundle"]);
+}
