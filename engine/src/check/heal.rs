@@ -159,7 +159,7 @@ impl Patient<'_> {
                 self.known_count
             )));
         }
-        self.save_what_goes(own)?;
+        self.save_what_goes(own, entry_count)?;
         next.install()?;
         Ok(Outcome::Healed { fetched, entry_count })
     }
@@ -167,8 +167,11 @@ impl Patient<'_> {
     /// The header of the next generation; `None` if neither the segment nor a replica has one.
     fn header(&self, supplies: &[Supply]) -> Result<Option<SegmentHeader>, Stop> {
         let Some(supply) = supplies.first() else { return Ok(None) };
+        let here = self.segment.as_ref().map_or(0, |segment| segment.header.generation);
+        let generation = here.max(self.generation).checked_add(1);
+        let generation = generation
+            .ok_or_else(|| Stop::Reason("its generation is the highest there is".to_owned()))?;
         if let Some(segment) = &self.segment {
-            let generation = segment.header.generation.max(self.generation) + 1;
             let header = SegmentHeader { generation, carried_upto: 0, ..segment.header.clone() };
             return Ok(Some(header));
         }

@@ -519,3 +519,15 @@ fn a_bundle_that_ends_before_others_do_is_done_with() {
     }
     family.heals(&sample.with_segment(bytes), &["early", "bundle"]);
 }
+
+#[test]
+fn the_highest_generation_has_no_next_one() {
+    let family = Family::new(End::Closed);
+    let mut files = family.sample.files.clone();
+    files.remove(&family.sample.segment);
+    let record = files.get_mut(Path::new("LOCK")).unwrap();
+    record[32..40].fill(0xff);
+    let crc = crate::bytes::crc(&record[..60]);
+    record[60..64].copy_from_slice(&crc.to_le_bytes());
+    family.stays(&files, &["bundle"]);
+}
