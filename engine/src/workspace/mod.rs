@@ -334,7 +334,10 @@ impl Workspace {
         let known: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         for log in known {
             let durable_len = match writer {
-                Writer::Active(Some(published)) if log.id() == own && published.log == own => {
+                // Of another generation than the one that is open here it tells nothing (S-7).
+                Writer::Active(Some(published))
+                    if log.id() == own && published.is_of(own, log.header.generation) =>
+                {
                     published.durable_len
                 }
                 Writer::Active(_) => log.checkpointed_len()?,

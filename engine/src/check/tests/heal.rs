@@ -531,3 +531,25 @@ fn the_highest_generation_has_no_next_one() {
     record[60..64].copy_from_slice(&crc.to_le_bytes());
     family.stays(&files, &["bundle"]);
 }
+
+#[test]
+fn a_reader_of_the_healed_generation_is_not_told_of_the_new_one_as_damage() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let mut bytes = sample.bytes().to_vec();
+    bytes[sample.frames[3].bytes.start + 80] ^= 1;
+    let folder = folder_of(&sample.with_segment(bytes));
+    // The damage is below the checkpoint: nobody has seen it yet.
+    let reader = Workspace::open_read_only(folder.path(), Options::default()).unwrap();
+    let report = repair(folder.path(), family.options(&["bundle"]), |_, _| ()).unwrap();
+    assert_eq!(report.exit_code(), 1, "{report:#?}");
+    let writer = Workspace::open(folder.path(), Options::default()).unwrap();
+    append(&writer, &[5; 3000]);
+    writer.commit().unwrap();
+    reader.refresh().unwrap();
+    let log = reader.own_log();
+    assert_eq!(log.entry(0).unwrap().payload(), sample.frames[0].payloads[0]);
+    writer.close().unwrap();
+    reader.refresh().unwrap();
+    assert_eq!(log.entry_count(), family.count());
+}
