@@ -347,7 +347,7 @@ impl Workspace {
         }
         for id in open::list_logs(&*self.inner.disk, &self.inner.path)? {
             if !self.inner.logs.read().contains_key(&id) {
-                let how = OpenAs::Follower { durable_len: None };
+                let how = OpenAs::Follower { published: None };
                 if let Ok(opened) = open::open_log(
                     &self.inner.disk,
                     &self.inner.path,

@@ -553,3 +553,27 @@ fn a_reader_of_the_healed_generation_is_not_told_of_the_new_one_as_damage() {
     reader.refresh().unwrap();
     assert_eq!(log.entry_count(), family.count());
 }
+
+#[test]
+fn a_record_of_the_generation_before_tells_a_reader_nothing() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let source = folder_of(&sample.files);
+    let own = Workspace::open(source.path(), Options::default()).unwrap();
+    put(&family.path("rebatched"), &rebatched(&own, 1000));
+    let mut bytes = sample.bytes().to_vec();
+    for frame in &sample.frames {
+        bytes[frame.bytes.start + 80] ^= 2;
+    }
+    let folder = folder_of(&sample.with_segment(bytes));
+    repair(folder.path(), family.options(&["rebatched"]), |_, _| ()).unwrap();
+    let after = files_of(folder.path());
+    assert!(after[&sample.segment].len() < sample.bytes().len());
+    // A writer has the lock and has not said anything yet.
+    let lock = crate::log::lock_for_writing(&OsDisk, &folder.path().join("LOCK")).unwrap();
+    let reader = Workspace::open_read_only(folder.path(), Options::default()).unwrap();
+    let log = reader.own_log();
+    assert!(log.log.blocking_damage().is_none(), "{:?}", log.log.blocking_damage());
+    assert_eq!(log.root().unwrap(), family.root);
+    drop(lock);
+}
