@@ -77,7 +77,7 @@ impl Replica {
                 loop {
                     match reader.next_record().map_err(|error| error.to_string())? {
                         Record::Log(found) if found.log == log => {
-                            let batches = Batches::Bundle { reader, current: None };
+                            let batches = Batches::Bundle { reader, current: None, is_over: false };
                             let workspace = self.workspace;
                             return Ok(Some(Supply { workspace, log: *found, batches }));
                         }
@@ -157,7 +157,12 @@ pub(super) struct Supply {
 
 enum Batches {
     Segment(Arc<Log>),
-    Bundle { reader: Box<Bundle>, current: Option<(u64, Vec<u8>)> },
+    Bundle {
+        reader: Box<Bundle>,
+        current: Option<(u64, Vec<u8>)>,
+        /// What comes now in the bundle is about other logs, or nothing.
+        is_over: bool,
+    },
 }
 
 impl Supply {
@@ -175,11 +180,16 @@ impl Supply {
                     found => Ok(found.ok().flatten()),
                 }
             }
-            Batches::Bundle { reader, current } => {
+            Batches::Bundle { reader, current, is_over } => {
                 while current.as_ref().is_none_or(|(end, _)| *end <= index) {
+                    if *is_over {
+                        return Ok(None);
+                    }
+                    *is_over = true;
                     // The records are checked one by one; where a bundle ends too early, it has no more.
                     let Ok(Record::Batch(bytes)) = reader.next_record() else { return Ok(None) };
                     let Ok(header) = BatchHeader::decode(&bytes) else { return Ok(None) };
+                    *is_over = false;
                     *current = Some((header.indices().end, bytes));
                 }
                 let bytes = current.as_ref().map(|(_, bytes)| bytes);

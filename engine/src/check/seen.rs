@@ -117,8 +117,8 @@ fn open(run: &Run<'_>, report: &LogReport) -> Result<Option<OpenLog>, IoError> {
     let how = match run.writer {
         Writer::None => OpenAs::Reader,
         Writer::Active(published) => {
-            let own = published.filter(|published| published.log == report.log);
-            OpenAs::Follower { durable_len: own.map(|published| published.durable_len) }
+            let published = published.filter(|published| published.log == report.log);
+            OpenAs::Follower { published }
         }
     };
     let folder = index_folder(run.folder, report.log);

@@ -74,9 +74,26 @@ impl<'a> Sound<'a> {
         })
     }
 
-    /// The stretches that are in no sound frame, of what was read of the file.
-    pub(super) fn into_gaps(self) -> Vec<Range<u64>> {
-        self.gaps
+    /// The stretches of the file that are in none of the sound frames of the first `count` entries.
+    pub(super) fn into_left_out(mut self, count: u64) -> Result<Vec<Range<u64>>, SoundError> {
+        self.ahead.clear();
+        while self.read_on()? {
+            self.ahead.clear();
+        }
+        if self.reached > count {
+            // The log ends before these frames now, so they go, and all that is between and behind them.
+            let mut again = Self::new(self.segment)?;
+            while again.read_on()? {
+                let Some(SoundFrame { header, .. }) = again.ahead.pop_front() else { break };
+                if header.end_index() > count {
+                    let before = again.gaps.pop_if(|gap| gap.end == header.offset);
+                    let start = before.map_or(header.offset, |gap| gap.start);
+                    again.gaps.push(start..self.len());
+                    return Ok(again.gaps);
+                }
+            }
+        }
+        Ok(self.gaps)
     }
 
     /// The longest state of the log whose root a sound frame or a checkpoint names.
@@ -173,7 +190,8 @@ impl<'a> Sound<'a> {
 
     /// The frame, whose checksums are right, if it belongs here.
     fn examine(&mut self, header: FrameHeader) -> Result<Option<SoundFrame>, SoundError> {
-        if header.opening < self.opening.max(1) || header.first_index < self.reached {
+        let opening = self.opening.max(self.checkpoint_opening(header.offset)).max(1);
+        if header.opening < opening || header.first_index < self.reached {
             return Ok(None);
         }
         if header.kind != FrameKind::BATCH {
@@ -197,6 +215,13 @@ impl<'a> Sound<'a> {
             }
             Err(_) => Ok(None),
         }
+    }
+
+    /// The lowest opening that a frame at `offset` may have, by the checkpoints (F-5).
+    fn checkpoint_opening(&self, offset: u64) -> u32 {
+        let checkpoints = self.segment.slots.iter().filter_map(Slot::checkpoint);
+        let before = checkpoints.filter(|checkpoint| checkpoint.state.end_offset <= offset);
+        before.map(|checkpoint| checkpoint.opening).max().unwrap_or(0)
     }
 
     fn payload(&mut self, header: &FrameHeader) -> Result<Option<Vec<u8>>, SoundError> {

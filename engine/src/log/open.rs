@@ -16,7 +16,7 @@ use crate::{
         appender::{Appender, AppenderStart, Durability, IndexPart, Learner},
         cache::BatchCache,
         commit::{Core, Hooks},
-        lock::{Publisher, last_published, lock_path},
+        lock::{Published, Publisher, last_published, lock_path},
         read::{Log, ReadError, UNINDEXED_LEN_MAX, View},
         recover::{RecoverError, Recovery, Verdict, recover},
         replay::Hasher,
@@ -44,10 +44,10 @@ pub(crate) enum OpenAs {
     Writer,
     /// A reader, and nobody writes: what is in the file is made durable before it is believed.
     Reader,
-    /// A reader beside a writer, which has published that everything below is durable.
+    /// A reader beside a writer, which has published that everything below a length is durable.
     Follower {
-        /// The published length; `None` for a log of which only the checkpoint tells.
-        durable_len: Option<u64>,
+        /// What it has published; `None` for a log of which only the checkpoint tells.
+        published: Option<Published>,
     },
 }
 
@@ -98,13 +98,15 @@ impl OpenLog {
         let checkpoint = segment.checkpoint().map(|checkpoint| checkpoint.state.end_offset);
         let (visible_len, evidence) = match how {
             OpenAs::Writer | OpenAs::Reader => (file_len, index.evidence()),
-            OpenAs::Follower { durable_len } => {
+            OpenAs::Follower { published: before } => {
                 // The writer has gone on since it was asked: the checkpoint may be newer than what it had
-                // published, and the index may cover more than either.
+                // published, and the index may cover more than either. A writer that is just opening has not
+                // published anything: then it may be about the generation before, with other offsets.
                 let (log, generation) = (segment.header.log, segment.header.generation);
+                let published = [before, published].into_iter().flatten();
                 let published = published.filter(|published| published.is_of(log, generation));
-                let published = published.map(|published| published.durable_len);
-                let durable_len = durable_len.max(checkpoint).max(published);
+                let published = published.map(|published| published.durable_len).max();
+                let durable_len = published.max(checkpoint);
                 let durable_len = durable_len.unwrap_or(super::HEAD_LEN);
                 (file_len.min(durable_len), durable_len)
             }

@@ -333,7 +333,10 @@ impl Workspace {
         let known: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         for log in known {
             let durable_len = match writer {
-                Writer::Active(Some(published)) if log.id() == own && published.log == own => {
+                // Of another generation than the one that is open here it tells nothing (S-7).
+                Writer::Active(Some(published))
+                    if log.id() == own && published.is_of(own, log.header.generation) =>
+                {
                     published.durable_len
                 }
                 Writer::Active(_) => log.checkpointed_len()?,
@@ -343,7 +346,7 @@ impl Workspace {
         }
         for id in open::list_logs(&*self.inner.disk, &self.inner.path)? {
             if !self.inner.logs.read().contains_key(&id) {
-                let how = OpenAs::Follower { durable_len: None };
+                let how = OpenAs::Follower { published: None };
                 if let Ok(opened) = open::open_log(
                     &self.inner.disk,
                     &self.inner.path,

@@ -320,10 +320,8 @@ pub(super) fn reading_as(
     Ok(match look_for_writer(disk, &path.join("LOCK"))? {
         Writer::None => (OpenAs::Reader, OpenAs::Reader),
         Writer::Active(published) => {
-            let own_len = published
-                .filter(|published| published.log == own)
-                .map(|published| published.durable_len);
-            (OpenAs::Follower { durable_len: own_len }, OpenAs::Follower { durable_len: None })
+            let published = published.filter(|published| published.log == own);
+            (OpenAs::Follower { published }, OpenAs::Follower { published: None })
         }
     })
 }

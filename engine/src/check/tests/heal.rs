@@ -416,3 +416,164 @@ fn metadata_is_written_again_if_it_is_clear_what_it_was() {
     assert_eq!(report.exit_code(), 4);
     assert_eq!(files_of(folder.path())[&name], files[&name]);
 }
+
+#[test]
+fn what_stands_behind_a_hole_that_no_replica_fills_is_saved() {
+    let options = Options::default().batch_len(1 << 10);
+    let sample = sample_with(End::PowerLoss, options, |workspace| {
+        for _ in 0..8 {
+            append(workspace, &[1; 900]);
+        }
+        workspace.commit().unwrap();
+    });
+    let mut bytes = sample.bytes().to_vec();
+    bytes[8192..16_384].fill(0);
+    let start = sample.frames[1].bytes.start;
+    // The replica has what comes before the hole.
+    let replica = folder_of(&sample.with_segment(bytes[..start].to_vec()));
+    for holes in [&[1][..], &[1, 3][..]] {
+        let mut bytes = bytes.clone();
+        for &number in holes {
+            bytes[sample.frames[number].bytes.start + 100] ^= 1;
+        }
+        let folder = folder_of(&sample.with_segment(bytes.clone()));
+        let options =
+            RepairOptions { replicas: vec![replica.path().to_owned()], ..RepairOptions::default() };
+        repair(folder.path(), options, |_, _| ()).unwrap();
+        let after = files_of(folder.path());
+        let cuts = after.iter().filter(|(path, _)| path.to_string_lossy().contains(".cut-"));
+        let cuts: Vec<_> = cuts.map(|(_, bytes)| bytes.clone()).collect();
+        assert_eq!(cuts, [bytes[start..].to_vec()]);
+        let workspace = Workspace::open(folder.path(), Options::default()).unwrap();
+        assert_eq!(workspace.own_log().entry_count(), sample.frames[0].entries.end);
+    }
+}
+
+#[test]
+fn a_frame_from_before_the_checkpoint_in_its_back_does_not_count() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let grown = folder_of(&sample.files);
+    let workspace = Workspace::open(grown.path(), Options::default()).unwrap();
+    append(&workspace, b"given up");
+    workspace.commit().unwrap();
+    let stale = files_of(grown.path())[&sample.segment][sample.end()..].to_vec();
+    // Two openings write checkpoints over damaged ones: the second is younger than that frame.
+    let mut files = sample.files.clone();
+    for round in [1, 2] {
+        for slot in [8192, 12_288] {
+            let bytes = files.get_mut(&sample.segment).unwrap();
+            if bytes[slot] != 0 && round == 1 {
+                bytes[slot + 200] ^= 1;
+            }
+        }
+        let bytes = files.get_mut(&sample.segment).unwrap();
+        bytes.extend([9; 24]);
+        let folder = folder_of(&files);
+        Workspace::open(folder.path(), Options::default()).unwrap().close().unwrap();
+        files = files_of(folder.path());
+    }
+    let bytes = files.get_mut(&sample.segment).unwrap();
+    assert_eq!(bytes.len(), sample.end());
+    bytes.extend(&stale);
+    bytes[sample.frames[3].bytes.start + 80] ^= 1;
+    let folder = folder_of(&files);
+    let report = repair(folder.path(), family.options(&["bundle"]), |_, _| ()).unwrap();
+    assert_eq!(report.exit_code(), 1, "{report:#?}");
+    let workspace = Workspace::open(folder.path(), Options::default()).unwrap();
+    assert_eq!(workspace.own_log().root().unwrap(), family.root);
+    let after = files_of(folder.path());
+    assert!(
+        after
+            .iter()
+            .any(|(path, bytes)| path.to_string_lossy().contains(".cut-") && bytes[..] == stale)
+    );
+}
+
+#[test]
+fn a_bundle_that_ends_before_others_do_is_done_with() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let mut early = sample.bytes()[..sample.frames[2].bytes.end].to_vec();
+    early[8192..16_384].fill(0);
+    let mut files = sample.with_segment(early);
+    files.remove(Path::new("LOCK"));
+    let early = folder_of(&files);
+    let early = Workspace::open(early.path(), Options::default()).unwrap();
+    let mut bundle = Vec::new();
+    early.export(&Frontier::empty(), &mut bundle).unwrap();
+    // Another log stands behind it in the bundle.
+    let peer = (0..).map(|number| {
+        let path = family.path(&format!("peer {number}"));
+        Workspace::join(path, early.id(), Options::default()).unwrap()
+    });
+    let peer = peer.into_iter().find(|peer| peer.own_log().id() > sample.log).unwrap();
+    peer.import(&bundle[..]).unwrap();
+    (0..40).for_each(|_| append(&peer, b"of the peer"));
+    let mut bundle = Vec::new();
+    peer.export(&Frontier::empty(), &mut bundle).unwrap();
+    put(&family.path("early"), &bundle);
+    let mut bytes = sample.bytes().to_vec();
+    for number in [4, 6, 8] {
+        bytes[sample.frames[number].bytes.start + 80] ^= 1;
+    }
+    family.heals(&sample.with_segment(bytes), &["early", "bundle"]);
+}
+
+#[test]
+fn the_highest_generation_has_no_next_one() {
+    let family = Family::new(End::Closed);
+    let mut files = family.sample.files.clone();
+    files.remove(&family.sample.segment);
+    let record = files.get_mut(Path::new("LOCK")).unwrap();
+    record[32..40].fill(0xff);
+    let crc = crate::bytes::crc(&record[..60]);
+    record[60..64].copy_from_slice(&crc.to_le_bytes());
+    family.stays(&files, &["bundle"]);
+}
+
+#[test]
+fn a_reader_of_the_healed_generation_is_not_told_of_the_new_one_as_damage() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let mut bytes = sample.bytes().to_vec();
+    bytes[sample.frames[3].bytes.start + 80] ^= 1;
+    let folder = folder_of(&sample.with_segment(bytes));
+    // The damage is below the checkpoint: nobody has seen it yet.
+    let reader = Workspace::open_read_only(folder.path(), Options::default()).unwrap();
+    let report = repair(folder.path(), family.options(&["bundle"]), |_, _| ()).unwrap();
+    assert_eq!(report.exit_code(), 1, "{report:#?}");
+    let writer = Workspace::open(folder.path(), Options::default()).unwrap();
+    append(&writer, &[5; 3000]);
+    writer.commit().unwrap();
+    reader.refresh().unwrap();
+    let log = reader.own_log();
+    assert_eq!(log.entry(0).unwrap().payload(), sample.frames[0].payloads[0]);
+    writer.close().unwrap();
+    reader.refresh().unwrap();
+    assert_eq!(log.entry_count(), family.count());
+}
+
+#[test]
+fn a_record_of_the_generation_before_tells_a_reader_nothing() {
+    let family = Family::new(End::Closed);
+    let sample = &family.sample;
+    let source = folder_of(&sample.files);
+    let own = Workspace::open(source.path(), Options::default()).unwrap();
+    put(&family.path("rebatched"), &rebatched(&own, 1000));
+    let mut bytes = sample.bytes().to_vec();
+    for frame in &sample.frames {
+        bytes[frame.bytes.start + 80] ^= 2;
+    }
+    let folder = folder_of(&sample.with_segment(bytes));
+    repair(folder.path(), family.options(&["rebatched"]), |_, _| ()).unwrap();
+    let after = files_of(folder.path());
+    assert!(after[&sample.segment].len() < sample.bytes().len());
+    // A writer has the lock and has not said anything yet.
+    let lock = crate::log::lock_for_writing(&OsDisk, &folder.path().join("LOCK")).unwrap();
+    let reader = Workspace::open_read_only(folder.path(), Options::default()).unwrap();
+    let log = reader.own_log();
+    assert!(log.log.blocking_damage().is_none(), "{:?}", log.log.blocking_damage());
+    assert_eq!(log.root().unwrap(), family.root);
+    drop(lock);
+}
