@@ -25,6 +25,8 @@ struct Count {
 /// Experiments that share what was tried.
 #[derive(Default)]
 struct Experiment {
+    /// Crashes every recovery at each of its changes too, not only at one.
+    crashes_recoveries: bool,
     tried: Mutex<HashSet<([u8; 32], u64)>>,
     count: Mutex<Count>,
 }
@@ -112,7 +114,12 @@ impl Experiment {
             }
             if is_new(fingerprint, digest) {
                 count.distinct += 1;
-                let result = oracle.check(&found, &Effort::sampled(random.number()));
+                let effort = if self.crashes_recoveries {
+                    Effort::ALL
+                } else {
+                    Effort::sampled(random.number())
+                };
+                let result = oracle.check(&found, &effort);
                 count.recoveries += told(Some(loss), result);
             }
         }
@@ -185,11 +192,11 @@ fn every_short_workload_survives_every_crash() {
     }
 }
 
-/// Longer ones, and those in which the workspace is created.
+/// Longer ones, and those in which the workspace is created; and every crash of every recovery.
 #[test]
-fn longer_workloads_survive_every_crash() {
+fn longer_workloads_and_their_recoveries_survive_every_crash() {
     let start = Instant::now();
-    let experiment = Experiment::default();
+    let experiment = Experiment { crashes_recoveries: true, ..Experiment::default() };
     on_two_threads(&LONGER, |text| {
         let workload: Workload = text.parse().unwrap();
         experiment.workload(&Prepared::new(&workload), &workload, true);
