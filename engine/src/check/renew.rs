@@ -7,19 +7,20 @@ use super::{
     heal::{Outcome, Patient},
     repair::Repair,
     replica::Replica,
-    sound::{Sound, SoundError},
+    sound::{Known, Sound, SoundError},
 };
 use crate::{
-    bytes::{Hash, LogId, LogKeys},
+    bytes::{LogId, LogKeys},
+    entry::{FrontierRow, Kind},
     error::{IoContext as _, IoError},
     index,
     io::Access,
     log::{
-        BatchCache, HeadError, OpenAs, OpenLog, Predecessor, Segment, SegmentError, SegmentHeader,
-        Verdict, last_published, save_cut,
+        BatchCache, Change, HeadError, OpenAs, OpenLog, Predecessor, Segment, SegmentError,
+        SegmentHeader, Verdict, last_published, save_cut,
     },
     merkle::{Peaks, SaltTree},
-    workspace::{Metadata, MetadataError, index_folder, segment_path},
+    workspace::{Frontier, Metadata, MetadataError, Options, index_folder, segment_path},
 };
 
 /// Findings that say that what stands in the place of a segment is something else, or cannot be judged by this
@@ -88,10 +89,12 @@ impl Repair<'_> {
                     .iter()
                     .map(|range| format!("{} to {}", range.start, range.end - 1))
                     .collect();
-                let what = format!(
-                    "healed: entries {} came from a replica, {entry_count} are here, each of them hashed",
-                    fetched.join(", ")
-                );
+                let fetched = match &fetched[..] {
+                    [] => "nothing was lost".to_owned(),
+                    ranges => format!("entries {} came from a replica", ranges.join(", ")),
+                };
+                let what =
+                    format!("healed: {fetched}, {entry_count} are here, each of them hashed");
                 self.corrected(&path, what);
             }
             Outcome::Left(reason) => {
@@ -122,7 +125,7 @@ impl Repair<'_> {
         let old = metadata.log;
         let Some(place) = self.load(old)? else { return Ok(()) };
         let Some(reason) = self.reason_to_leave(old, replicas)? else { return Ok(()) };
-        let (size, root) = place.last_known(old)?;
+        let Known { size, root, lamport } = place.last_known(old)?;
         let disk = &**self.disk;
         let mut random = [[0; 16]; 3];
         for bytes in &mut random {
@@ -142,6 +145,10 @@ impl Repair<'_> {
             ..new
         };
         Segment::create(disk, &segment_path(self.folder, log), &header)?;
+        if size > 0 {
+            let row = FrontierRow { client: metadata.client, log: old, size, root, lamport };
+            self.begin(log, &Frontier::from(vec![row]))?;
+        }
         metadata.log = log;
         metadata.store(disk, self.folder)?;
         let what = format!(
@@ -149,6 +156,24 @@ impl Repair<'_> {
         );
         self.corrected(&Metadata::path(self.folder), what);
         Ok(())
+    }
+
+    /// Lets the log `log`, which is new, go on behind what `seen` names (E-8).
+    fn begin(&self, log: LogId, seen: &Frontier) -> Result<(), CheckError> {
+        let path = segment_path(self.folder, log);
+        let cannot = |reason: String| {
+            CheckError::Io(IoError::new(&path, "begin", std::io::Error::other(reason)))
+        };
+        let (cache, folder) = (Arc::new(BatchCache::new(0)), index_folder(self.folder, log));
+        let opened = OpenLog::open(self.disk, &path, folder, &cache, OpenAs::Writer)
+            .map_err(|error| cannot(error.to_string()))?;
+        let opened = opened.into_writer(&Options::default().writer(), None)?;
+        let core = opened.core.get().ok_or_else(|| cannot("it is closed".to_owned()))?;
+        let payload = seen.encode();
+        let change = Change::new(&payload).of_kind(Kind::SEEN);
+        core.append(&[change], None, Some(seen.lamport()), None)
+            .and_then(|_| core.close())
+            .map_err(|error| cannot(error.to_string()))
     }
 
     /// Why the own log cannot be gone on with, if it cannot.
@@ -224,10 +249,11 @@ struct Place {
 
 impl Place {
     /// The longest state of the log whose root is known.
-    fn last_known(&self, log: LogId) -> Result<(u64, Hash), CheckError> {
-        let nothing = (0, Peaks::new().root(&LogKeys::new(log)));
+    fn last_known(&self, log: LogId) -> Result<Known, CheckError> {
+        let root = Peaks::new().root(&LogKeys::new(log));
+        let nothing = Known { size: 0, root, lamport: 0 };
         let Some(segment) = &self.sound else { return Ok(nothing) };
-        let known = Sound::new(segment).and_then(Sound::into_last_root);
+        let known = Sound::new(segment).and_then(Sound::into_last_known);
         match known {
             Ok(known) => Ok(known.unwrap_or(nothing)),
             Err(SoundError::Io(error)) => Err(error.into()),

@@ -7,7 +7,9 @@ use crate::{
     bytes::Hash,
     error::{IoContext as _, IoError},
     frame::{FrameHeader, FrameKind},
-    log::{FrameReader, HEAD_LEN, READ_AHEAD_LONG, ReplayError, Segment, Slot, decode_for},
+    log::{
+        Checkpoint, FrameReader, HEAD_LEN, READ_AHEAD_LONG, ReplayError, Segment, Slot, decode_for,
+    },
 };
 
 /// Why a segment cannot be walked.
@@ -28,6 +30,17 @@ struct SoundFrame {
     header: FrameHeader,
     /// The root behind it, which its batch names.
     root: Option<Hash>,
+    /// Clock of its last entry.
+    lamport: u64,
+}
+
+/// A state of a log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) size: u64,
+    pub(super) root: Hash,
+    /// Clock of the last entry.
+    pub(super) lamport: u64,
 }
 
 /// Walks the sound frames of one segment, once.
@@ -97,12 +110,22 @@ impl<'a> Sound<'a> {
     }
 
     /// The longest state of the log whose root a sound frame or a checkpoint names.
-    pub(super) fn into_last_root(mut self) -> Result<Option<(u64, Hash)>, SoundError> {
-        let mut last = self.checkpoints().map(|(_, size, root)| (size, root)).max();
+    pub(super) fn into_last_known(mut self) -> Result<Option<Known>, SoundError> {
+        let checkpoints = self.segment.slots.iter().filter_map(Slot::checkpoint);
+        let of_checkpoint = |checkpoint: &Checkpoint| Known {
+            size: checkpoint.state.entry_count(),
+            root: checkpoint.state.peaks.root(&self.segment.keys),
+            lamport: checkpoint.state.lamport,
+        };
+        let mut last = checkpoints.map(of_checkpoint).max_by_key(|known| known.size);
         while self.read_on()? {
-            let frame = self.ahead.pop_front();
-            let named = frame.and_then(|frame| Some((frame.header.end_index(), frame.root?)));
-            last = last.max(named);
+            let Some(SoundFrame { header, root: Some(root), lamport }) = self.ahead.pop_front()
+            else {
+                continue;
+            };
+            if last.is_none_or(|last| last.size < header.end_index()) {
+                last = Some(Known { size: header.end_index(), root, lamport });
+            }
         }
         Ok(last)
     }
@@ -202,13 +225,17 @@ impl<'a> Sound<'a> {
                 );
                 Err(SoundError::Unsupported(what))
             } else {
-                Ok(Some(SoundFrame { header, root: None }))
+                Ok(Some(SoundFrame { header, root: None, lamport: 0 }))
             };
         }
         let payload = self.reader.payload(&header).context(&self.segment.path, "read")?;
         let Ok(payload) = payload else { return Ok(None) };
         match decode_for(self.segment.header.log, &header, &mut self.decoder, payload) {
-            Ok(batch) => Ok(Some(SoundFrame { header, root: Some(batch.header().root()) })),
+            Ok(batch) => {
+                let lamport = batch.entries().last().map_or(0, |(header, _)| header.lamport);
+                let root = Some(batch.header().root());
+                Ok(Some(SoundFrame { header, root, lamport }))
+            }
             Err(ReplayError::Batch(BatchError::Unsupported(what))) => {
                 let what = format!("the batch at byte {} cannot be read: {what}", header.offset);
                 Err(SoundError::Unsupported(what))

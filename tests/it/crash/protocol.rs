@@ -4,7 +4,7 @@ use std::path::Path;
 
 use annals::{Options, Workspace, io::sim::Loss};
 use annals_tests::simulation::{
-    Case, Crash, OWN, Operation, Point, Prepared, Random, Rules, Workload,
+    Case, Crash, Failure, FaultText, OWN, Operation, Point, Prepared, Random, Rules, Workload,
 };
 
 use super::{LONGER, on_two_threads, sequences};
@@ -76,4 +76,33 @@ fn judge_recoveries(workload: &Workload) {
 #[test]
 fn recoveries_keep_the_order_of_durable_writing() {
     on_two_threads(&LONGER, |text| judge_recoveries(&text.parse().unwrap()));
+}
+
+/// What is taken back after a full disk or a failed sync, and what is written in its place.
+fn judge_faults(workload: &Workload) {
+    let mut session = Prepared::new(workload).session();
+    session.run(workload).unwrap();
+    let calls = session.disk.call_count().min(150);
+    let full = (0..calls).map(|at| FaultText::Once(at, Failure::Full));
+    let space = (0..30).map(|at| FaultText::Space(at * at * 40));
+    let syncs = (0..20).flat_map(|at| [FaultText::SyncClean(at), FaultText::SyncReverted(at)]);
+    for fault in full.chain(space).chain(syncs) {
+        let case = Case { workload: workload.clone(), fault: Some(fault), ..Case::default() };
+        let session = case.session(&Prepared::new(workload));
+        let rules = Rules::of(&session.disk);
+        let mut session = session.through(rules.disk(), |_| Ok(()));
+        let told = session.run(workload).and_then(|()| session.go_on());
+        if let Err(what) = told {
+            panic!("{}", case.message(&what.into()));
+        }
+        // The others take what a failed sync was to write for lost until it is written again: slots are not.
+        let mut violations = rules.violations();
+        violations.retain(|text| text.contains("unsynced cut") || text.contains("failed sync"));
+        assert!(violations.is_empty(), "{}", case.message(&violations.join("\n").into()));
+    }
+}
+
+#[test]
+fn failures_keep_the_order_of_durable_writing() {
+    on_two_threads(&LONGER, |text| judge_faults(&text.parse().unwrap()));
 }

@@ -330,6 +330,11 @@ fn a_client_goes_on_in_a_successor() {
     assert_eq!(old.entry(frame.entries.end).unwrap().payload(), sample.frames[4].payloads[0]);
     append(&workspace, b"on we go");
     workspace.commit().unwrap();
+    // Its clock goes on behind all that is left of the old one.
+    let first = log.entry(0).unwrap();
+    assert_eq!(first.kind(), crate::Kind::SEEN);
+    let before = old.entry(family.count() - 1).unwrap().header().lamport;
+    assert!(first.header().lamport > before, "{} is not behind {before}", first.header().lamport);
 
     // The others get the new log, and this one gets back what it has lost.
     let mut bundle = Vec::new();
