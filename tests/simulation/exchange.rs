@@ -49,7 +49,9 @@ impl Session {
                 );
                 return Err(Stop::Broken(why));
             }
-            if is_own && !self.lied_to {
+            // Without a writer a reader makes durable what it can, which after a failed sync may be nothing.
+            let is_sure = !self.faulty || self.workspace.is_some();
+            if is_own && is_sure && !self.lied_to {
                 model.acknowledge(position, found.changes, found.entries);
             }
         }

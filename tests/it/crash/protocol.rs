@@ -95,9 +95,13 @@ fn judge_faults(workload: &Workload) {
         if let Err(what) = told {
             panic!("{}", case.message(&what.into()));
         }
-        // The others take what a failed sync was to write for lost until it is written again: slots are not.
+        // The other rules take what a failed sync was to write for lost until it is written again, and slots are not.
+        // A reader that looks again after a writer's sync has failed is told so by its own sync, if at all.
+        let has_reader = workload.operations.contains(&Operation::Refresh);
         let mut violations = rules.violations();
-        violations.retain(|text| text.contains("unsynced cut") || text.contains("failed sync"));
+        violations.retain(|text| {
+            text.contains("unsynced cut") || (text.contains("failed sync") && !has_reader)
+        });
         assert!(violations.is_empty(), "{}", case.message(&violations.join("\n").into()));
     }
 }
