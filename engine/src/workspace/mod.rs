@@ -196,7 +196,8 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// See [`AppendError`]. Nothing was appended.
+    /// See [`AppendError`]. Nothing was appended; after [`AppendError::Poisoned`] that is known only when the
+    /// workspace is opened again: all of it may be there, or nothing.
     pub fn append_all(&self, changes: &[Change<'_>]) -> Result<Ticket<'_>, AppendError> {
         self.append_resting_on(None, changes)
     }
