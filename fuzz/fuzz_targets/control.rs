@@ -1,17 +1,3 @@
-//! Control records: salt records, frontiers, segment heads.
 #![no_main]
 
-use annals::{Frontier, log::SegmentHeader, merkle::SaltTree};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    if let Ok(tree) = SaltTree::decode(data) {
-        assert_eq!(tree.encode(), data, "there is one encoding");
-        let _ = tree.salt(12345);
-    }
-    let _ = Frontier::decode(data);
-    let _ = SegmentHeader::decode(data);
-    let mut head = data.to_vec();
-    head.resize(16384, 0);
-    let _ = SegmentHeader::decode(&head);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| annals_tests::fuzzing::control(data));

@@ -1,23 +1,3 @@
-//! Proofs from strangers: parsed or refused, verified or refused.
 #![no_main]
 
-use annals::{ConsistencyProof, Hash, InclusionProof};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    let root = Hash::from_bytes([3; 32]);
-    if let Ok(proof) = serde_json::from_slice::<InclusionProof>(data) {
-        assert!(proof.verify(&root).is_err(), "nobody knows a preimage of this root");
-        let json = serde_json::to_vec(&proof).expect("it is JSON");
-        assert_eq!(
-            serde_json::from_slice::<InclusionProof>(&json).expect("it was read before"),
-            proof
-        );
-    }
-    if let Ok(proof) = serde_json::from_slice::<ConsistencyProof>(data) {
-        assert!(
-            proof.verify(&root, &Hash::from_bytes([4; 32])).is_err(),
-            "nobody knows preimages of these roots"
-        );
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| annals_tests::fuzzing::proof(data));

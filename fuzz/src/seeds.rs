@@ -8,7 +8,7 @@ use annals::{
     entry::{Kind, Part},
     io::Disk,
 };
-use annals_fuzz::MemoryDisk;
+use annals_tests::fuzzing::MemoryDisk;
 
 fn main() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
@@ -42,6 +42,17 @@ fn main() {
         .expect("a segment");
     let segment = disk.content(&path).expect("it is there");
 
+    // The weather, then act, seed and crash of each step, as `Plan::of_bytes` reads them.
+    for (weather, name) in ["calm", "faults", "rot", "lies"].into_iter().enumerate() {
+        let weather = u8::try_from(weather).expect("small");
+        let mut plan = vec![weather];
+        for number in 0..60_u8 {
+            let act = if number % 3 == 0 { number / 3 % 22 } else { number % 5 };
+            let crash = if number % 11 == 10 { 194 + number % 9 } else { 0 };
+            plan.extend([act | number << 5, number, crash]);
+        }
+        put("operations", name, &plan);
+    }
     put("frame", "frame", &segment[16384..]);
     put("segment", "whole", &with_first(0, &segment));
     put("segment", "cut", &[1, 0, 64, 200]);

@@ -28,6 +28,7 @@ mod operation;
 mod oracle;
 mod random;
 mod rules;
+pub mod seeded;
 mod session;
 
 pub use self::{

@@ -1,0 +1,36 @@
+//! What the fuzzers in `fuzz/` do with the bytes that they make up. Here, so that tests do it again with the seeds and
+//! with whatever was found once.
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "they panic where a promise is broken: that is what they are for"
+)]
+
+mod batch;
+mod bundle;
+mod control;
+mod frame;
+mod index;
+mod memory;
+mod operations;
+mod proof;
+mod segment;
+
+pub use self::{
+    batch::batch, bundle::bundle, control::control, frame::frame, index::index, memory::MemoryDisk,
+    operations::operations, proof::proof, segment::segment,
+};
+
+/// What is done with some bytes.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("frame", frame),
+    ("batch", batch),
+    ("segment", segment),
+    ("bundle", bundle),
+    ("index", index),
+    ("proof", proof),
+    ("control", control),
+    ("operations", operations),
+];
