@@ -10,8 +10,8 @@ use std::{
 
 use annals_tests::simulation::seeded::{Numbers, Plan, Tally, Weather, run, shrink};
 
-/// Runs of the gate: some 700,000 operations with 7,000 crashes.
-const RUN_COUNT: u64 = 160;
+/// Runs of the gate: some million operations with 10,000 crashes.
+const RUN_COUNT: u64 = 240;
 
 fn assert_runs(plan: &Plan) -> Tally {
     run(plan).unwrap_or_else(|failure| {

@@ -19,17 +19,20 @@
 //!
 //! Everything happens in one thread and depends on the seed alone. Several appenders take turns.
 //!
-//! - `plan`: what is done; `world`: the machine, its crashes and recoveries;
-//! - `ledger`: what a log must hold; `acts`, `peer`, `damage`: the steps;
+//! - `plan`: what is done; `world`: the machine, step by step; `recovery`: its crashes, and what is found then;
+//! - `ledger`: what a log must hold; `acts`, `look`, `peer`, `damage`, `wound`: the steps;
 //! - `run`: a run with its failure, made shorter.
 
 mod acts;
 mod damage;
 mod ledger;
+mod look;
 mod peer;
 mod plan;
+mod recovery;
 mod run;
 mod world;
+mod wound;
 
 use std::{fmt, ops::AddAssign};
 

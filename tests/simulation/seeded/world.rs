@@ -3,10 +3,10 @@
 use std::{collections::VecDeque, path::Path, sync::Arc};
 
 use annals::{
-    AppendError, LogView, Options, Workspace,
+    AppendError, Options, Workspace,
     io::{
         Disk,
-        sim::{Fault, FaultRates, Loss, SimDisk},
+        sim::{Fault, FaultRates, SimDisk},
     },
 };
 
@@ -18,8 +18,6 @@ use super::{
 };
 use crate::simulation::{OWN, Random};
 
-/// A crash may come while a crash is recovered from, so often.
-const CRASHES_IN_A_ROW_MAX: u64 = 6;
 /// How many of the last steps a failure names.
 const TRACE_LEN: usize = 24;
 
@@ -45,7 +43,15 @@ impl Trace {
     }
 }
 
-#[allow(clippy::struct_excessive_bools, reason = "each says what may go wrong at the moment")]
+/// Whether calls go wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Trouble {
+    None,
+    /// They did since the workspace was opened.
+    Before,
+    Now,
+}
+
 pub(super) struct World {
     pub(super) disk: SimDisk,
     pub(super) workspace: Option<Workspace>,
@@ -60,10 +66,7 @@ pub(super) struct World {
     pub(super) voids: Vec<u64>,
     /// An older copy of the own segment, and how many entries it has.
     pub(super) older: Option<(Vec<u8>, u64)>,
-    /// Calls go wrong at the moment.
-    pub(super) troubled: bool,
-    /// They did since the workspace was opened.
-    tainted: bool,
+    pub(super) trouble: Trouble,
     /// Bytes are being written over with what they are: garbage in their place is beyond R-6.
     pub(super) rewriting: bool,
     pub(super) trace: Arc<std::sync::Mutex<Trace>>,
@@ -93,8 +96,7 @@ impl World {
             tally: Tally::default(),
             voids: Vec::new(),
             older: None,
-            troubled: false,
-            tainted: false,
+            trouble: Trouble::None,
             rewriting: false,
             trace,
             lies_in_secret: plan.lies_in_secret,
@@ -104,7 +106,7 @@ impl World {
     }
 
     /// Nothing goes wrong with the disk, or what nobody is told of.
-    fn calm_disk(&self) {
+    pub(super) fn calm_disk(&self) {
         self.disk.heal();
         if self.lies_in_secret {
             self.disk.inject(Fault::lying_sync().for_good());
@@ -113,7 +115,7 @@ impl World {
 
     /// Whether what is refused is no broken promise.
     pub(super) fn is_lenient(&self) -> bool {
-        self.troubled || self.tainted || self.weather == Weather::Lies || self.disk.is_off()
+        self.trouble != Trouble::None || self.weather == Weather::Lies || self.disk.is_off()
     }
 
     pub(super) fn lies(&self) -> bool {
@@ -124,8 +126,8 @@ impl World {
         Arc::new(self.disk.clone())
     }
 
-    pub(super) fn note(&self, what: impl Into<String>) {
-        self.trace.lock().expect("nobody panics with it").note(&what.into());
+    pub(super) fn note(&self, what: &str) {
+        self.trace.lock().expect("nobody panics with it").note(what);
     }
 
     /// Does a step, and recovers if the power goes off in it.
@@ -150,7 +152,7 @@ impl World {
         match self.digest(result) {
             Err(Stop::Refused(why)) if self.is_lenient() => {
                 self.tally.refused += 1;
-                self.note(why);
+                self.note(&why);
                 if self.workspace.as_ref().is_some_and(Workspace::is_poisoned) {
                     self.workspace = None;
                 }
@@ -162,7 +164,7 @@ impl World {
     }
 
     /// Draws the conclusions of a failed append from what else failed because of it.
-    fn digest(&mut self, result: Result<(), Stop>) -> Result<(), Stop> {
+    pub(super) fn digest(&mut self, result: Result<(), Stop>) -> Result<(), Stop> {
         match result {
             Err(Stop::Append(error)) => Err(self.append_failed(&error, Vec::new())),
             other => other,
@@ -210,7 +212,8 @@ impl World {
 
     /// Lets things go wrong, or ends that.
     fn trouble(&mut self, random: &mut Random) {
-        if self.troubled || !matches!(self.weather, Weather::Faults | Weather::Lies) {
+        if self.trouble == Trouble::Now || !matches!(self.weather, Weather::Faults | Weather::Lies)
+        {
             return self.calm();
         }
         let mut rate = || *random.pick(&[0, 0, 2_000, 20_000, 200_000]);
@@ -237,196 +240,24 @@ impl World {
         };
         let rates = if self.lies() { lying } else { honest };
         self.disk.faults_by_seed(random.number(), rates);
-        (self.troubled, self.tainted) = (true, true);
+        self.trouble = Trouble::Now;
     }
 
     fn limit_space(&mut self, random: &mut Random) {
-        if self.troubled || self.weather != Weather::Faults {
+        if self.trouble == Trouble::Now || self.weather != Weather::Faults {
             return self.calm();
         }
         self.disk.limit_space(self.disk.used_space() + random.below(20_000));
-        (self.troubled, self.tainted) = (true, true);
+        self.trouble = Trouble::Now;
     }
 
     /// Nothing goes wrong any more.
     pub(super) fn calm(&mut self) {
         self.calm_disk();
         self.disk.limit_space(u64::MAX);
-        self.troubled = false;
-    }
-
-    /// What a power loss takes.
-    pub(super) fn loss(&self, random: &mut Random) -> Loss {
-        let seed = random.number();
-        let pending = self.disk.pending_len();
-        let one = usize::try_from(random.below(pending as u64)).unwrap_or(0);
-        match random.below(20) {
-            0..=2 => Loss::Everything,
-            3 | 4 => Loss::Nothing,
-            5 => Loss::Only(one),
-            6 => Loss::AllBut(one),
-            7 => Loss::From(one),
-            8..=13 => Loss::Random { seed, garbage: false },
-            _ => Loss::Random { seed, garbage: !self.rewriting },
+        if self.trouble == Trouble::Now {
+            self.trouble = Trouble::Before;
         }
-    }
-
-    /// The machine after a power loss or a kill; nothing is open on it.
-    pub(super) fn restart(&mut self, random: &mut Random) {
-        let found = if random.below(4) == 0 {
-            self.disk.after_kill()
-        } else {
-            self.disk.power_off();
-            self.disk.after_power_loss(&self.loss(random))
-        };
-        // They close the machine that is off, which changes nothing.
-        (self.reader, self.workspace) = (None, None);
-        self.disk = found;
-        self.calm_disk();
-        (self.troubled, self.tainted) = (false, false);
-        self.tally.crashes += 1;
-    }
-
-    /// Crashes and recovers; and crashes again while it does.
-    fn crash(&mut self, random: &mut Random) -> Result<(), Stop> {
-        let mut round = 0;
-        loop {
-            self.restart(random);
-            round += 1;
-            if round < CRASHES_IN_A_ROW_MAX && random.below(3) == 0 {
-                self.disk.power_off_after(random.below(12));
-            }
-            self.note("crash");
-            let recovered = self.recover(random);
-            let recovered = self.digest(recovered);
-            if self.disk.is_off() {
-                match recovered {
-                    Ok(()) | Err(Stop::Refused(_)) => continue,
-                    broken => return broken,
-                }
-            }
-            self.disk.power_off_after(u64::MAX);
-            return match recovered {
-                // What lies have left cannot all be read.
-                Err(Stop::Refused(_)) if self.lies() => Err(Stop::Over),
-                Err(Stop::Refused(why)) => Err(Stop::Broken(why)),
-                other => other,
-            };
-        }
-    }
-
-    /// Opens after a crash, and looks closely at it now and then.
-    fn recover(&mut self, random: &mut Random) -> Result<(), Stop> {
-        if random.below(4) == 0 {
-            self.read_beside()?;
-        }
-        self.open()?;
-        self.tally.recoveries += 1;
-        match random.below(64) {
-            0 => self.compare_all(),
-            1 => self.opens_alike(),
-            2 => self.check(),
-            3 if !self.disk.is_off() => self.index_is_the_same(),
-            _ => Ok(()),
-        }
-    }
-
-    /// The workspace, open for writing.
-    pub(super) fn open(&mut self) -> Result<Workspace, Stop> {
-        if let Some(workspace) = &self.workspace {
-            return Ok(workspace.clone());
-        }
-        self.rewriting = true;
-        let options = self.options.clone();
-        let opened = Workspace::open_on(self.through(), Path::new(OWN), options);
-        let workspace = match opened {
-            Ok(workspace) => workspace,
-            Err(error) if self.lies() && !self.disk.is_off() => {
-                return self.open_after_lies(&error);
-            }
-            Err(error) => {
-                let why = format!("opening for writing: {error}");
-                if self.troubled && !self.disk.is_off() {
-                    // It is tried again later; in the end with nothing going wrong.
-                    self.calm();
-                }
-                return Err(Stop::Refused(why));
-            }
-        };
-        self.tally.openings += 1;
-        self.opened(&workspace)?;
-        self.rewriting = false;
-        self.tainted = self.troubled;
-        self.workspace = Some(workspace.clone());
-        Ok(workspace)
-    }
-
-    /// What lies have left is healed as far as it can be; or the run is over.
-    fn open_after_lies(&mut self, error: &annals::OpenError) -> Result<Workspace, Stop> {
-        if self.troubled {
-            self.calm();
-            return Err(Stop::Refused(format!("opening for writing: {error}")));
-        }
-        let path = Path::new(OWN);
-        if let Ok(reader) = Workspace::open_read_only_on(self.through(), path, self.options.clone())
-        {
-            let view = reader.own_log();
-            match self.ledger.settle(&view, view.entry_count()) {
-                Err(Stop::Broken(why)) if view.damage().is_none() => {
-                    return Err(Stop::Broken(why));
-                }
-                _ => {}
-            }
-        }
-        Err(Stop::Over)
-    }
-
-    /// Compares what was opened with what must be there.
-    fn opened(&mut self, workspace: &Workspace) -> Result<(), Stop> {
-        let unreadable = workspace.with_unreadable_logs(|logs| {
-            logs.first().map(|log| format!("a log cannot be opened: {}", log.error))
-        });
-        if let Some(why) = unreadable {
-            if self.troubled && !self.disk.is_off() {
-                self.calm();
-            }
-            return Err(if self.lies() { Stop::Over } else { Stop::Refused(why) });
-        }
-        let view = workspace.own_log();
-        if let Some(damage) = view.damage() {
-            return Err(if self.lies() { Stop::Over } else { Stop::Broken(damage.to_string()) });
-        }
-        let size = view.entry_count();
-        if workspace.durable().entries != size {
-            return Err(Stop::Broken("not all that was opened is durable".to_owned()));
-        }
-        self.ledger.settle(&view, size)?;
-        self.compare_roots(&view)?;
-        self.peer.check_copy(workspace, self.is_lenient())
-    }
-
-    /// The roots that were known are the ones that there are, and go on from each other.
-    fn compare_roots(&mut self, view: &LogView) -> Result<(), Stop> {
-        let size = view.entry_count();
-        // An old root takes the hashes of up to a stretch of entries: now and then will do.
-        if self.lies() || size == 0 || !size.is_multiple_of(4) {
-            return Ok(());
-        }
-        let now = view.root().map_err(Stop::unreadable)?;
-        let known = self.ledger.roots().last().copied();
-        if let Some((at, root)) = known
-            && view.root_at(at).map_err(Stop::unreadable)? != root
-        {
-            return Err(Stop::Broken(format!("another root of the first {at} of {size} entries")));
-        }
-        if let Some((at, root)) = known
-            && size.is_multiple_of(16)
-        {
-            let proof = view.prove_consistency(at, Some(size)).map_err(Stop::unreadable)?;
-            proof.verify(&root, &now).map_err(Stop::broken)?;
-        }
-        self.ledger.remember(size, now);
-        Ok(())
     }
 
     /// Does what the error of an append or a commit says is to be done.
