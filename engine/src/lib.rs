@@ -60,6 +60,8 @@
 //! Handles can be cloned and used from any thread. One process writes a workspace at a time; any number read it
 //! beside. Everything blocks; there are no threads, timers or network in here.
 
+pub mod asset;
+pub mod assets;
 pub mod batch;
 pub mod bundle;
 pub mod bytes;
@@ -71,10 +73,13 @@ pub mod index;
 pub mod io;
 pub mod log;
 pub mod merkle;
+pub mod pack;
 pub mod salvage;
 mod sync;
 pub mod workspace;
 
+pub use asset::{AssetClaim, AssetId, AssetUrl, ClaimRef, Release};
+pub use assets::{Accepted, AssetCorruption, AssetFault, AssetReader, CollectReport};
 pub use bytes::{
     ClientId, Hash, LogId, ParseHashError, ParseIdError, ParseTimestampError, StreamId, Timestamp,
     WorkspaceId,
@@ -87,7 +92,8 @@ pub use log::{
 };
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{
-    BackupError, Clock, ExportError, ExportReport, Frontier, HinderedLog, Hindrance, ImportError,
+    AddedAsset, Asset, AssetBatch, AssetError, AssetInfo, AssetLease, AssetMeta, AssetRange,
+    AssetState, Assets, CollectOptions, OtherCopy, PartialAsset, BackupError, Clock, ExportError, ExportReport, Frontier, HinderedLog, Hindrance, ImportError,
     ImportReport, ImportedLog, LogStats, LogView, Merged, OpenError, Options, Stream, StreamError,
     Ticket, Workspace,
 };

@@ -17,6 +17,9 @@ pub(crate) use parking_lot::{
     Condvar, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard, RwLock,
 };
 
+/// Threads that end with the call that began them. Used for the content of large assets only.
+pub(crate) use std::thread::scope;
+
 #[cfg(all(not(annals_shuttle), feature = "sim"))]
 pub(crate) use std::thread::yield_now;
 
@@ -27,6 +30,18 @@ pub(crate) use shuttle::thread::yield_now;
 pub(crate) use self::modelled::{
     AtomicU64, Condvar, Mutex, MutexGuard, Ordering, ReentrantMutex, ReentrantMutexGuard, RwLock,
 };
+
+/// How many threads can run at once.
+#[cfg(not(annals_shuttle))]
+pub(crate) fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// One: a scheduler knows only the threads of the test.
+#[cfg(annals_shuttle)]
+pub(crate) fn parallelism() -> usize {
+    1
+}
 
 #[cfg(annals_shuttle)]
 mod modelled {

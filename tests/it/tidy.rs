@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the engine, low to high: each imports only what stands before it. `error` is shared: it
 /// names what the layers below report.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 16] = [
     "sync",
     "bytes",
     "io",
     "entry",
+    "asset",
     "frame",
     "batch",
     "merkle",
+    "pack",
     "index",
     "log",
+    "assets",
     "bundle",
     "workspace",
     "check",

@@ -146,6 +146,28 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
         Ok(self.len()? == 0)
     }
 
+    /// Copies up to `len` bytes at `offset` to `to_offset` of `to`, in the cheapest way there is: where the file
+    /// system can share blocks between files, they are shared. Returns how many; 0 means the end of this file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system, of reading here or of writing there.
+    fn copy_range(
+        &self,
+        offset: u64,
+        to: &dyn DiskFile,
+        to_offset: u64,
+        len: u64,
+    ) -> io::Result<u64> {
+        copy_by_reading(self, offset, to, to_offset, len)
+    }
+
+    /// The file of the operating system behind it, if there is one: for [`DiskFile::copy_range`].
+    #[allow(clippy::disallowed_types, reason = "it is handed from one file of `io` to another")]
+    fn os_file(&self) -> Option<&std::fs::File> {
+        None
+    }
+
     /// Cuts or extends the file.
     ///
     /// # Errors
@@ -211,6 +233,22 @@ impl dyn DiskFile + '_ {
         }
         Ok(())
     }
+}
+
+/// Copies up to `len` bytes by reading and writing them: where nothing is cheaper.
+fn copy_by_reading<F: DiskFile + ?Sized>(
+    from: &F,
+    offset: u64,
+    to: &dyn DiskFile,
+    to_offset: u64,
+    len: u64,
+) -> io::Result<u64> {
+    const PART_LEN: usize = 256 << 10;
+    let len = usize::try_from(len).unwrap_or(usize::MAX).min(PART_LEN);
+    let mut bytes = vec![0; len];
+    let read = from.read_at(&mut bytes, offset)?;
+    to.write_all_at(bytes.get(..read).unwrap_or(&[]), to_offset)?;
+    Ok(read as u64)
 }
 
 /// Writes a whole file so that a crash leaves the old one or the new one: temporary name, sync,

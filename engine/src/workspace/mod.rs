@@ -4,8 +4,10 @@
 //! - here: appending and committing to the client's own log;
 //! - `view`: reading one log; `merge`: reading all of them in canonical order;
 //! - `frontier`: how far each log goes;
+//! - `assets`: large binaries beside the logs;
 //! - `export`, `import`: bundles out and in; `backup`: a consistent copy.
 
+mod assets;
 mod backup;
 mod export;
 mod frontier;
@@ -24,6 +26,7 @@ use std::{
 };
 
 use crate::{
+    assets::Store,
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
     entry::{FRONTIER_LOG_COUNT_MAX, FrontierRow, Kind},
     io::{Disk, DiskFile},
@@ -35,6 +38,10 @@ use crate::{
 };
 
 pub use self::{
+    assets::{
+        AddedAsset, Asset, AssetBatch, AssetError, AssetInfo, AssetLease, AssetMeta, AssetRange,
+        AssetState, Assets, CollectOptions, OtherCopy, PartialAsset,
+    },
     backup::BackupError,
     export::{ExportError, ExportReport},
     frontier::{Frontier, HinderedLog, Hindrance},
@@ -100,6 +107,10 @@ struct Inner {
     /// Held while a bundle is read: what one import takes back, no other may have built upon. Whether this thread
     /// does so already.
     importing: ReentrantMutex<Mutex<bool>>,
+    /// The packs, once somebody has asked for an asset.
+    store: Mutex<Option<Arc<Store>>>,
+    /// What the logs say of assets, once somebody has asked.
+    claims: Mutex<assets::Claims>,
     /// Held while what was imported is taken in, and while the workspace is closed.
     closing: Mutex<()>,
     /// The writer's lock, held as long as the workspace is open.
@@ -397,6 +408,10 @@ impl Inner {
             if let Some(core) = log.core.get() {
                 result = result.and(core.close());
             }
+        }
+        // A pack without its mark is not gone on with, and nothing of it is lost.
+        if let Some(store) = &*self.store.lock() {
+            let _ = store.close();
         }
         result
     }

@@ -285,6 +285,8 @@ impl Workspace {
             foreign_lamport: AtomicU64::new(foreign_lamport),
             seeing: Mutex::new(()),
             importing: ReentrantMutex::default(),
+            store: Mutex::new(None),
+            claims: Mutex::default(),
             closing: Mutex::new(()),
             lock,
         };

@@ -4,9 +4,13 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     Timestamp,
+    assets::StoreOptions,
     frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN},
     log::{Durability, WriterOptions},
 };
+
+/// A shared pack of this length is left for the next one (K-9).
+const SHARED_LEN_MAX: u64 = 256 << 20;
 
 /// Where the time of a change comes from that brings none.
 #[derive(Clone, Default)]
@@ -49,6 +53,7 @@ pub struct Options {
     staged_len: usize,
     pub(crate) clock: Clock,
     align_log2: u8,
+    asset_single_min: usize,
 }
 
 impl Default for Options {
@@ -61,6 +66,7 @@ impl Default for Options {
             staged_len: 1 << 20,
             clock: Clock::System,
             align_log2: FRAME_ALIGN_LOG2_MIN,
+            asset_single_min: 4 << 20,
         }
     }
 }
@@ -109,6 +115,21 @@ impl Options {
     pub fn aligned_frames(mut self) -> Self {
         self.align_log2 = FRAME_ALIGN_LOG2_MAX;
         self
+    }
+
+    /// Assets longer than this get a file of their own (default: 4 MiB; 64 KiB to 64 MiB). Shorter ones are held in
+    /// memory while they are added.
+    pub fn asset_single_min(mut self, bytes: usize) -> Self {
+        self.asset_single_min = bytes.clamp(64 << 10, 64 << 20);
+        self
+    }
+
+    pub(crate) fn store(&self) -> StoreOptions {
+        StoreOptions {
+            single_min: self.asset_single_min,
+            level: self.compression_level,
+            shared_len_max: SHARED_LEN_MAX,
+        }
     }
 
     pub(crate) fn align_log2(&self) -> u8 {

@@ -67,6 +67,11 @@ impl Stream {
         self.id
     }
 
+    /// The entry that declares it.
+    pub(super) fn declared(&self) -> Assigned {
+        self.declared
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
