@@ -71,6 +71,7 @@ pub mod index;
 pub mod io;
 pub mod log;
 pub mod merkle;
+pub mod pack;
 pub mod salvage;
 mod sync;
 pub mod workspace;
