@@ -9,6 +9,7 @@ use super::{
     packs::Pack,
     places::Place,
     read::AssetReader,
+    shared::{crc_later, somewhere},
     store::{State, Store},
     walk::{Step, Walk},
 };
@@ -16,7 +17,7 @@ use crate::{
     asset::AssetId,
     error::{IoContext as _, IoError},
     io::Access,
-    pack::{PACK_HEAD_LEN, RecordKind},
+    pack::{PACK_HEAD_LEN, RecordKind, encode_record},
     sync::MutexGuard,
 };
 
@@ -124,7 +125,9 @@ impl Collection<'_> {
             gone.extend(tally.dead.iter().map(|(id, place)| (*id, place.size)));
         }
         for tally in tallies.values() {
-            tally.live.iter().for_each(|(id, _)| drop(gone.remove(id)));
+            for (id, _) in &tally.live {
+                gone.remove(id);
+            }
         }
         let chosen = self.choose(&tallies, &lens, thresholds);
         let total: u64 = chosen.iter().map(|number| lens[number]).sum();
@@ -426,8 +429,7 @@ impl Collection<'_> {
             if target.0 == number || !state.packs.contains_key(&target.0) {
                 continue;
             }
-            let mut record =
-                crate::pack::encode_record(header, &[], &[], pack.crc);
+            let mut record = encode_record(somewhere(header), &[], &[], crc_later());
             let by = self.store.append(&mut state, &mut record)?;
             state.places.drop(&AssetId::from(header.id), target, by);
         }

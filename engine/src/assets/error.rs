@@ -10,7 +10,7 @@ use std::{
 use crate::{
     asset::AssetId,
     error::IoError,
-    pack::{CodecFault, PackHeadError, RecordError},
+    pack::{ChunkError, PackHeadError, RecordError},
 };
 
 /// Bytes of an asset that are wrong or gone. Its other chunks, and all other assets, stay readable.
@@ -50,7 +50,7 @@ pub enum AssetFault {
     Table,
     /// A chunk cannot be decompressed.
     #[error("the chunk cannot be decoded: {0}")]
-    Codec(#[from] CodecFault),
+    Codec(#[from] ChunkError),
     /// A chunk is not the one that the id stands for.
     #[error("the chunk does not lead to the id")]
     Chunk,

@@ -12,6 +12,7 @@ use super::{
     names, pipeline,
     places::Spot,
     read::AssetReader,
+    shared::{crc_later, somewhere},
     store::{Lease, Store},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     error::{IoContext as _, IoError},
     io::{Access, DiskFile},
     pack::{
-        CHUNK_LEN, ChunkEncoder, Codec, PACK_HEAD_LEN, PackKind, RECORD_HEADER_LEN, RecordHeader,
+        CHUNK_LEN, ChunkEncoder, Codec, Footer, PACK_HEAD_LEN, PackKind, RECORD_HEADER_LEN, RecordHeader,
         SINGLE_DATA_PAD, TableBuilder, chunk_cv, encode_record, pays,
     },
 };
@@ -56,7 +57,7 @@ pub(crate) struct Added {
     /// The same content was here already.
     pub(crate) was_here: bool,
     /// Keeps it until the entry that claims it is in the log.
-    pub(crate) lease: Lease,
+    pub(crate) _lease: Lease,
     /// The end of its record in the shared pack that has to be synced.
     unsynced: Option<Spot>,
 }
@@ -190,7 +191,7 @@ impl Store {
             let lease = self.lease(id);
             let storing = self.begin_storing(id);
             if let Here::Yes(unsynced) = self.is_here(&id, what)? {
-                return Ok(Added { id, size, was_here: true, lease, unsynced });
+                return Ok(Added { id, size, was_here: true, _lease: lease, unsynced });
             }
             drop(storing);
             source.offset = 0;
@@ -238,42 +239,50 @@ impl Store {
         let _storing = self.begin_storing(id);
         if let Here::Yes(unsynced) = self.is_here(&id, what)? {
             (what.progress)(size);
-            return Ok(Added { id, size, was_here: true, lease, unsynced });
+            return Ok(Added { id, size, was_here: true, _lease: lease, unsynced });
         }
         let compresses = pays(what.media_type, &content[..SAMPLE_LEN.min(content.len())]);
         let (header, record) = self.encode_small(id, content, compresses);
         let place = self.append_asset(&header, record)?;
         (what.progress)(size);
         let unsynced = Some((place.number, place.end_offset()));
-        Ok(Added { id, size, was_here: false, lease, unsynced })
+        Ok(Added { id, size, was_here: false, _lease: lease, unsynced })
     }
 
-    fn encode_small(&self, id: AssetId, content: &[u8], compresses: bool) -> (RecordHeader, Vec<u8>) {
+    /// The record of a short content, without a place.
+    fn encode_small(
+        &self,
+        id: AssetId,
+        content: &[u8],
+        compresses: bool,
+    ) -> (RecordHeader, Vec<u8>) {
         let size = content.len() as u64;
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a chunk is short");
+        let mut table = TableBuilder::new(if compresses { Codec::Zstd } else { Codec::Stored });
+        let mut data = Vec::new();
         if compresses {
-            let mut encoder =
-                self.encoders.lock().pop().unwrap_or_else(|| ChunkEncoder::new(self.options.level));
-            let mut data = Vec::with_capacity(content.len());
-            let mut table = TableBuilder::new(Codec::Zstd);
+            let encoder = self.encoders.lock().pop();
+            let mut encoder = encoder.unwrap_or_else(|| ChunkEncoder::new(self.options.level));
+            data.reserve(content.len());
             for (number, chunk) in (0..).zip(content.chunks(CHUNK_LEN)) {
                 let stored = encoder.encode(chunk);
-                table.push(chunk_cv(number, chunk), u32::try_from(stored.len()).expect("short"));
+                table.push(chunk_cv(number, chunk), len(stored));
                 data.extend_from_slice(stored);
             }
             self.encoders.lock().push(encoder);
-            if data.len() < content.len() {
-                let header =
-                    RecordHeader::asset(id.into(), size, Codec::Zstd, data.len() as u64, 0);
-                let record = encode_record(header, &data, &table.finish(), crc_later());
-                return (header, record);
+            if data.len() == content.len() {
+                table = table.into_stored();
+            }
+        } else {
+            for (number, chunk) in (0..).zip(content.chunks(CHUNK_LEN)) {
+                table.push(chunk_cv(number, chunk), len(chunk));
             }
         }
-        let mut table = TableBuilder::new(Codec::Stored);
-        for (number, chunk) in (0..).zip(content.chunks(CHUNK_LEN)) {
-            table.push(chunk_cv(number, chunk), u32::try_from(chunk.len()).expect("short"));
-        }
-        let header = RecordHeader::asset(id.into(), size, Codec::Stored, size, 0);
-        (header, encode_record(header, content, &table.finish(), crc_later()))
+        let (codec, data_len) = (table.codec(), table.data_len());
+        let data = if codec == Codec::Stored { content } else { &data };
+        let (table, _) = table.finish(&content[..content.len().min(CHUNK_LEN)]);
+        let header = somewhere(RecordHeader::asset(id.into(), size, codec, data_len, 0));
+        (header, encode_record(header, data, &table, crc_later()))
     }
 
     /// Whether the content may be taken for stored already (K-11).
@@ -339,14 +348,13 @@ impl Store {
     /// The id of a content, and its size.
     fn hash(&self, source: &mut dyn Read, what: &mut What<'_>) -> Result<(AssetId, u64), StoreError> {
         let mut table = TableBuilder::new(Codec::Stored);
-        let mut size = 0;
-        let mut only_chunk = None;
+        let (mut size, mut short) = (0, Vec::new());
         stream(source, false, self.options.level, &mut |encoded| {
             for (cv, len) in &encoded.chunks {
                 table.push(*cv, *len);
             }
             if size == 0 && encoded.content.len() <= CHUNK_LEN {
-                only_chunk = Some(AssetId::of(&encoded.content));
+                short.clone_from(&encoded.content);
             }
             size += encoded.content.len() as u64;
             if size > ASSET_SIZE_MAX {
@@ -354,12 +362,7 @@ impl Store {
             }
             if (what.progress)(size) { Ok(()) } else { Err(StoreError::Cancelled) }
         })?;
-        let id = match only_chunk.filter(|_| size <= CHUNK_LEN as u64) {
-            Some(id) => id,
-            None if size == 0 => AssetId::of(&[]),
-            None => AssetId::from(table.id()),
-        };
-        Ok((id, size))
+        Ok((AssetId::from(table.finish(&short).1), size))
     }
 
     /// Gives a new single pack its name, unless its content is here already.
@@ -368,20 +371,23 @@ impl Store {
         mut single: NewSingle,
         what: &mut What<'_>,
     ) -> Result<Added, StoreError> {
-        let (id, size) = (AssetId::from(single.table.id()), single.size);
+        // Shorter ones have a place in a shared pack: there are at least two chunks.
+        let builder = std::mem::replace(&mut single.table, TableBuilder::new(Codec::Stored));
+        let (table, id) = builder.finish(&[]);
+        let (id, size) = (AssetId::from(id), single.size);
         if let Some(wanted) = what.wanted.filter(|wanted| *wanted != id) {
             return Err(StoreError::OtherContent { wanted, found: id });
         }
         let lease = self.lease(id);
         let _storing = self.begin_storing(id);
         if let Here::Yes(unsynced) = self.is_here(&id, what)? {
-            return Ok(Added { id, size, was_here: true, lease, unsynced });
+            return Ok(Added { id, size, was_here: true, _lease: lease, unsynced });
         }
-        single.write_rest(id)?;
+        single.write_rest(id, &table)?;
         single.file.sync().context(&single.path, "sync")?;
         self.settle_single(&single.path, &id)?;
         single.kept = true;
-        Ok(Added { id, size, was_here: false, lease, unsynced: None })
+        Ok(Added { id, size, was_here: false, _lease: lease, unsynced: None })
     }
 
     /// Renames a whole, synced single pack to its name, durably.
@@ -396,11 +402,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The CRCs of a record are made when its place is known.
-fn crc_later() -> crate::bytes::SaltedCrc {
-    crate::bytes::SaltedCrc::new(&[])
 }
 
 /// A single pack that is being written.
@@ -534,8 +535,7 @@ impl NewSingle {
     }
 
     /// Writes what the content says only at its end: the table, the footer, the header of the record.
-    fn write_rest(&mut self, id: AssetId) -> Result<(), StoreError> {
-        let table = self.table.finish();
+    fn write_rest(&self, id: AssetId, table: &[u8]) -> Result<(), StoreError> {
         let header = RecordHeader::asset(
             id.into(),
             self.size,
@@ -544,7 +544,7 @@ impl NewSingle {
             SINGLE_DATA_PAD,
         );
         let header = header.at(PACK_HEAD_LEN, PACK_HEAD_LEN);
-        write_single_rest(&*self.file, &self.path, header, &table, self.header.crc())
+        write_single_rest(&*self.file, &self.path, header, table, self.header.crc())
     }
 }
 
@@ -557,7 +557,7 @@ pub(super) fn write_single_rest(
     crc: crate::bytes::SaltedCrc,
 ) -> Result<(), StoreError> {
     let head = header.encode(crc);
-    let footer = header.footer(table, crc);
+    let footer = Footer::of(&header, RecordHeader::header_crc(&head), table, crc).encode(crc);
     let table_offset = header.table_offset();
     let mut rest = table.to_vec();
     let footer_at = usize::try_from(header.footer_offset() - table_offset).expect("in memory");

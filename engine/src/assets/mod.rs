@@ -29,12 +29,9 @@ pub use self::{
     read::AssetReader,
 };
 pub(crate) use self::{
-    collect::{Collection, Thresholds},
+    collect::Thresholds,
     error::StoreError,
-    ingest::{Added, FileSource, What},
-    names::Kind as NameKind,
-    packs::Pack,
+    ingest::{Added, What},
     partial::PartialAsset,
     store::{Lease, Store, StoreOptions},
-    walk::{Step, Walk, WalkFault},
 };

@@ -21,9 +21,10 @@ use crate::{
     error::IoContext as _,
     io::{Access, DiskFile, temporary_name, write_temporary},
     pack::{
-        CHUNK_LEN, Codec, HAVE_CHUNK_COUNT_MAX, HAVE_HEADER_LEN, HaveHeader, PACK_HEAD_LEN,
-        PackKind, RecordHeader, SINGLE_DATA_PAD, TableBuilder, chunk_cv, decode_have_row,
-        encode_have_row, proof,
+        CHUNK_LEN, Codec, HaveHeader, HaveRow, PACK_HEAD_LEN, PackKind, RecordHeader,
+        SINGLE_DATA_PAD, TableBuilder, chunk_count, chunk_cv,
+        have::{HAVE_HEADER_LEN, HAVE_ROW_CHUNK_COUNT_MAX},
+        proof,
     },
 };
 
@@ -42,7 +43,7 @@ pub(crate) struct PartialAsset {
     crc: SaltedCrc,
     have_path: PathBuf,
     have: Arc<dyn DiskFile>,
-    have_crc: SaltedCrc,
+    header: HaveHeader,
     /// Where the next row of `have` goes.
     have_end: u64,
     /// The chaining values of the chunks that are here.
@@ -62,10 +63,6 @@ pub enum Accepted {
     Partial,
     /// That was the last one: the asset is present, and durable.
     Complete,
-}
-
-fn chunk_count(size: u64) -> u64 {
-    size.div_ceil(CHUNK)
 }
 
 impl Store {
@@ -169,7 +166,7 @@ impl Store {
             crc: pack.crc,
             have_path,
             have,
-            have_crc: SaltedCrc::new(&header.salt),
+            header,
             have_end: HAVE_HEADER_LEN as u64,
             chunks: BTreeMap::new(),
         };
@@ -191,23 +188,18 @@ impl PartialAsset {
 
     /// Reads the rows up to the first one that is short or wrong, and cuts what follows.
     fn load_rows(&mut self) -> Result<(), StoreError> {
-        let count = chunk_count(self.size);
         loop {
             let bytes = self.have.read_vec_at(self.have_end, ROWS_LEN);
             let bytes = bytes.context(&self.have_path, "read")?;
-            let mut rest = bytes.as_slice();
-            while let Ok((row, after)) = decode_have_row(rest, self.have_crc) {
-                let fits = row.first_chunk.checked_add(row.cvs.len() as u64) <= Some(count);
-                if !fits {
-                    break;
-                }
+            let mut at = 0;
+            while let Some((row, len)) = self.header.decode_row(&bytes[at..]) {
                 self.chunks.extend((row.first_chunk..).zip(row.cvs));
-                self.have_end += (rest.len() - after.len()) as u64;
-                rest = after;
+                at += len;
             }
-            if rest.len() == bytes.len() {
+            if at == 0 {
                 break;
             }
+            self.have_end += at as u64;
         }
         if self.have.len().context(&self.have_path, "read the length of")? > self.have_end {
             self.have.set_len(self.have_end).context(&self.have_path, "cut")?;
@@ -251,8 +243,9 @@ impl PartialAsset {
         self.file.write_all_at(content, SINGLE_DATA_OFFSET + offset).map_err(write)?;
         self.file.sync().context(&self.path, "sync")?;
         let mut first = first_chunk;
-        for part in cvs.chunks(HAVE_CHUNK_COUNT_MAX) {
-            let row = encode_have_row(first, part, self.have_crc);
+        for part in cvs.chunks(HAVE_ROW_CHUNK_COUNT_MAX) {
+            let row = HaveRow { first_chunk: first, cvs: part.to_vec() };
+            let row = row.encode(self.header.crc());
             self.have
                 .write_all_at(&row, self.have_end)
                 .map_err(|error| write_error(&self.have_path, "write", error))?;
@@ -337,7 +330,12 @@ impl PartialAsset {
         let header =
             RecordHeader::asset(self.id.into(), self.size, Codec::Stored, self.size, SINGLE_DATA_PAD);
         let header = header.at(PACK_HEAD_LEN, PACK_HEAD_LEN);
-        write_single_rest(&*self.file, &self.path, header, &table.finish(), self.crc)?;
+        let (table, id) = table.finish(&[]);
+        if AssetId::from(id) != self.id {
+            // Each piece was proven: what was read back is not what was written.
+            return Err(self.damaged(0).into());
+        }
+        write_single_rest(&*self.file, &self.path, header, &table, self.crc)?;
         self.file.sync().context(&self.path, "sync")?;
         {
             let _storing = store.begin_storing(self.id);

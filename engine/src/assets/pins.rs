@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Longest file of pins.
-const LEN_MAX: u64 = 20 + PIN_COUNT_MAX as u64 * Hash::LEN as u64;
+const LEN_MAX: u64 = 20 + PIN_COUNT_MAX * Hash::LEN as u64;
 
 /// The pins; none if there is no such file.
 pub(super) fn load(disk: &dyn Disk, folder: &Path) -> Result<BTreeSet<AssetId>, StoreError> {
@@ -27,7 +27,7 @@ pub(super) fn load(disk: &dyn Disk, folder: &Path) -> Result<BTreeSet<AssetId>, 
     }
     let bytes =
         file.read_vec_at(0, usize::try_from(len).unwrap_or(usize::MAX)).context(&path, "read")?;
-    let ids = pack::decode_pins(&bytes).map_err(|_| StoreError::Pins(path))?;
+    let ids = pack::pins::decode(&bytes).map_err(|_| StoreError::Pins(path))?;
     Ok(ids.into_iter().map(AssetId::from).collect())
 }
 
@@ -39,5 +39,5 @@ pub(super) fn store(
 ) -> Result<(), StoreError> {
     let path = folder.join("pins");
     let ids: Vec<Hash> = pins.iter().map(|id| Hash::from(*id)).collect();
-    replace_file(disk, &path, &pack::encode_pins(&ids)).map_err(|e| write_error(&path, "write", e))
+    replace_file(disk, &path, &pack::pins::encode(&ids)).map_err(|e| write_error(&path, "write", e))
 }

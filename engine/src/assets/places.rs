@@ -127,11 +127,6 @@ impl Places {
         self.retain_of(id, |place| place.spot() != target);
     }
 
-    /// Forgets the records of `id`; returns where they were.
-    pub(crate) fn remove(&mut self, id: &AssetId) -> Vec<Place> {
-        self.by_id.remove(id).map_or(Vec::new(), |copies| copies.as_slice().to_vec())
-    }
-
     fn retain_of(&mut self, id: &AssetId, keep: impl Fn(&Place) -> bool) {
         let Some(copies) = self.by_id.get_mut(id) else { return };
         let places: Vec<Place> = copies.as_slice().iter().copied().filter(keep).collect();

@@ -17,7 +17,7 @@ use crate::{
     bytes::Hash,
     error::{IoContext as _, IoError},
     io::DiskFile,
-    pack::{CHUNK_LEN, ChunkDecoder, Codec, RecordHeader, TableShape, Verifier, VerifyError},
+    pack::{CHUNK_LEN, ChunkDecoder, Codec, RecordHeader, TABLE_FANOUT, TableShape, Verifier, VerifyError},
 };
 
 /// A record up to this length is read at once.
@@ -41,6 +41,8 @@ pub struct AssetReader {
     record: Option<Vec<u8>>,
     verifier: Verifier,
     decoder: ChunkDecoder,
+    /// One chunk, decompressed.
+    chunk: Vec<u8>,
     position: u64,
     /// Verified content, and where it begins.
     window: Vec<u8>,
@@ -65,8 +67,9 @@ impl AssetReader {
             id: AssetId::from(header.id),
             header: *header,
             record: None,
-            verifier: Verifier::new(header.id, header.size, header.shape()),
+            verifier: Verifier::new(header.id, header.size),
             decoder: ChunkDecoder::new(),
+            chunk: Vec::new(),
             position: 0,
             window: Vec::new(),
             window_start: 0,
@@ -144,7 +147,7 @@ impl AssetReader {
         let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return Ok(()) };
         let (start, end) = (first.start, last.end);
         let len = usize::try_from(end - start).unwrap_or(usize::MAX);
-        let data = self.bytes(start, len)?;
+        let data = self.stored(start, len)?;
         for (chunk, range) in chunks.zip(stored) {
             let at = usize::try_from(range.start - start).unwrap_or(usize::MAX);
             let to = usize::try_from(range.end - start).unwrap_or(usize::MAX);
@@ -156,9 +159,11 @@ impl AssetReader {
             let raw_len = usize::try_from(content.end - content.start).expect("64 KiB");
             if bytes.len() == raw_len {
                 self.window.extend_from_slice(bytes);
-            } else if let Err(fault) = self.decoder.decode(bytes, raw_len, &mut self.window) {
-                self.window.truncate(before);
-                return Err(self.broken(chunk, range.start, fault.into()).into());
+            } else {
+                if let Err(fault) = self.decoder.decode(bytes, raw_len, &mut self.chunk) {
+                    return Err(self.broken(chunk, range.start, fault.into()).into());
+                }
+                self.window.extend_from_slice(&self.chunk);
             }
             if let Err(error) = self.check(chunk, before, range.start) {
                 self.window.truncate(before);
@@ -183,12 +188,12 @@ impl AssetReader {
         };
         match verifier.verify_chunk(chunk, &window[before..], fetch) {
             Ok(()) => Ok(()),
-            Err(VerifyError::Chunk) => Err(self.broken(chunk, offset, AssetFault::Chunk).into()),
-            Err(VerifyError::Table { level, first_node }) => {
-                let offset = table + shape.node_offset(level, first_node);
+            Err(VerifyError::Fetch(error)) => Err(error.into()),
+            Err(VerifyError::Group { level, group }) => {
+                let offset = table + shape.node_offset(level, group * TABLE_FANOUT);
                 Err(self.broken(chunk, offset, AssetFault::Table).into())
             }
-            Err(VerifyError::Fetch(error)) => Err(error.into()),
+            Err(_) => Err(self.broken(chunk, offset, AssetFault::Chunk).into()),
         }
     }
 
@@ -212,7 +217,7 @@ impl AssetReader {
         let first = chunks.start - before;
         let offset = self.header.table_offset() + self.shape().ends_offset() + 8 * first;
         let count = usize::try_from(chunks.end - first).unwrap_or(usize::MAX);
-        let bytes = self.bytes(offset, count * 8)?;
+        let bytes = self.stored(offset, count * 8)?;
         let ends = bytes.chunks_exact(8).filter_map(|end| end.first_chunk());
         let ends: Vec<u64> = ends.map(|end| u64::from_le_bytes(*end)).collect();
         let starts = std::iter::once(0).filter(|_| before == 0).chain(ends.iter().copied());
@@ -234,7 +239,7 @@ impl AssetReader {
         Ok(ranges)
     }
 
-    fn bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>, IoError> {
+    fn stored(&self, offset: u64, len: usize) -> Result<Vec<u8>, IoError> {
         bytes_at(&*self.file, &self.header, self.record.as_deref(), offset, len)
             .context(&self.path, "read")
     }
@@ -291,7 +296,7 @@ impl AssetReader {
     /// Node `node` of a level of the hash tree, as it stands in the table.
     pub(crate) fn node(&self, level: u32, node: u64) -> Result<Hash, StoreError> {
         let offset = self.header.table_offset() + self.shape().node_offset(level, node);
-        let bytes = self.bytes(offset, Hash::LEN)?;
+        let bytes = self.stored(offset, Hash::LEN)?;
         let hash = bytes.first_chunk().map(|hash: &[u8; 32]| Hash::from_bytes(*hash));
         hash.ok_or_else(|| self.broken(0, offset, AssetFault::Short).into())
     }

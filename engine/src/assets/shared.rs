@@ -1,6 +1,6 @@
 //! Adding to the shared packs: many assets, one sync.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     error::{StoreError, write_error},
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     asset::AssetId,
+    bytes::SaltedCrc,
     error::{IoContext as _, IoError},
     io::{Access, temporary_name, write_temporary},
     log::WRITER,
@@ -76,20 +77,21 @@ impl Store {
             start: info.len,
             end: info.len,
             synced: info.len,
+            settled_upto: info.synced_upto,
+            stated_upto: info.synced_upto,
         });
         Ok(())
     }
 
     /// Begins a new pack, durably.
-    fn begin_pack(&self, state: &mut MutexGuard<'_, State>) -> Result<(), StoreError> {
+    pub(super) fn begin_pack(&self, state: &mut MutexGuard<'_, State>) -> Result<(), StoreError> {
         self.make_folder()?;
         let number = state.last_number + 1;
         let header = self.new_head(PackKind::Shared, number)?;
         let path = self.folder.join(names::shared(number));
         let temporary = temporary_name(&path);
-        let write = |doing| move |error| write_error(&path_of(&temporary), doing, error);
         let file = write_temporary(&*self.disk, &temporary, &header.encode_head())
-            .map_err(write("write"))?;
+            .map_err(|error| write_error(&temporary, "write", error))?;
         file.sync().context(&temporary, "sync")?;
         self.disk.rename(&temporary, &path).context(&path, "rename")?;
         self.disk.sync_dir(&self.folder).context(&self.folder, "sync")?;
@@ -108,6 +110,8 @@ impl Store {
             start: PACK_HEAD_LEN,
             end: PACK_HEAD_LEN,
             synced: PACK_HEAD_LEN,
+            settled_upto: PACK_HEAD_LEN,
+            stated_upto: PACK_HEAD_LEN,
         });
         Ok(())
     }
@@ -123,6 +127,7 @@ impl Store {
         let active = state.active.as_mut().expect("it was just made");
         let offset = active.end;
         relocate(record, offset, active.synced, active.pack.crc);
+        let stated = active.synced;
         let path = active.pack.path.clone();
         if let Err(error) = active.pack.file.write_all_at(record, offset) {
             // What was written of it would look like a torn tail: it is taken back.
@@ -134,6 +139,7 @@ impl Store {
             });
         }
         active.end += record.len() as u64;
+        active.stated_upto = stated;
         let (number, end) = (active.pack.header.number, active.end);
         let info = state.packs.get_mut(&number).expect("the active pack is known");
         (info.len, info.covered_len, info.is_closed) = (end, end, false);
@@ -192,6 +198,8 @@ impl Store {
             && active.pack.header.number == number
         {
             active.synced = active.synced.max(upto);
+            // What a record states counts once the record is there for certain.
+            active.settled_upto = active.stated_upto;
         }
     }
 
@@ -203,7 +211,7 @@ impl Store {
 
     /// Syncs the active pack, and ends it with a mark (K-8).
     pub(super) fn leave_active(&self, state: &mut MutexGuard<'_, State>) -> Result<(), StoreError> {
-        let Some(active) = &mut state.active else { return Ok(()) };
+        let Some(active) = &state.active else { return Ok(()) };
         if let Some(error) = &state.poisoned {
             return Err(StoreError::Poisoned(Arc::clone(error)));
         }
@@ -220,8 +228,7 @@ impl Store {
         active.synced = active.end;
         let number = pack.header.number;
         let offset = active.end;
-        let mut mark = encode_record(RecordHeader::mark(), &[], &[], pack.crc);
-        relocate(&mut mark, offset, offset, pack.crc);
+        let mark = encode_record(RecordHeader::mark().at(offset, offset), &[], &[], pack.crc);
         if let Err(error) = pack.file.write_all_at(&mark, offset) {
             // Without a mark the pack is not gone on with, and nothing is lost.
             let _ = pack.file.set_len(offset);
@@ -259,8 +266,7 @@ impl Store {
         for place in &places {
             let header = RecordHeader::drop_of((*id).into(), place.number, place.offset);
             let mut state = self.state.lock();
-            let crc = crate::bytes::SaltedCrc::new(&[]);
-            let mut record = encode_record(header, &[], &[], crc);
+            let mut record = encode_record(somewhere(header), &[], &[], crc_later());
             let by = self.append(&mut state, &mut record)?;
             last = Some((by.0, by.1 + record.len() as u64));
             state.places.drop(id, place.spot(), by);
@@ -272,6 +278,12 @@ impl Store {
     }
 }
 
-fn path_of(path: &Path) -> std::path::PathBuf {
-    path.to_owned()
+/// A record that has no place yet: [`Store::append`] gives it one, and makes its CRCs.
+pub(super) fn somewhere(header: RecordHeader) -> RecordHeader {
+    header.at(PACK_HEAD_LEN, PACK_HEAD_LEN)
+}
+
+/// What such a record is encoded with.
+pub(super) fn crc_later() -> SaltedCrc {
+    SaltedCrc::new(&[])
 }

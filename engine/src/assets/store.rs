@@ -74,7 +74,7 @@ pub(super) struct State {
     /// Somebody syncs the active pack.
     pub(super) syncing: bool,
     pub(super) poisoned: Option<Arc<IoError>>,
-    leases: HashMap<AssetId, usize>,
+    pub(super) leases: HashMap<AssetId, usize>,
     /// What was leased since a collection began.
     pub(super) touched: Option<HashSet<AssetId>>,
     /// Ids that somebody is just storing.
@@ -98,7 +98,8 @@ pub(super) struct Active {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) synced: u64,
-    /// The highest `synced_upto` of a record in it below `synced`.
+    /// What the last record states as synced; and the same of those that are synced themselves.
+    pub(super) stated_upto: u64,
     pub(super) settled_upto: u64,
 }
 

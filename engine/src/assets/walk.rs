@@ -91,11 +91,6 @@ impl Walk {
         self.synced_upto
     }
 
-    /// Behind what was given last.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
-    }
-
     /// The next record, or the next stretch of bytes that are none; `None` at the end.
     pub(crate) fn step(&mut self) -> io::Result<Option<Step>> {
         if self.at >= self.end {
@@ -142,10 +137,11 @@ impl Walk {
             return Ok(Err(WalkFault::Pad));
         }
         let footer_offset = header.footer_offset();
+        let header_crc = RecordHeader::header_crc(&header.encode(self.crc));
         let Some(footer) = self.window.at(footer_offset, RECORD_FOOTER_LEN)?.first_chunk() else {
             return Ok(Err(WalkFault::Short));
         };
-        let footer = match Footer::decode(footer, header, self.crc) {
+        let footer = match Footer::decode(footer, header, header_crc, self.crc) {
             Ok(footer) => footer,
             Err(error) => return Ok(Err(WalkFault::Record(error))),
         };

@@ -1,15 +1,13 @@
 //! Reading batches.
 
-use zstd::{bulk::Decompressor, zstd_safe};
+use zstd::bulk::Decompressor;
 
 use super::{
     Batch, BatchError, BatchHeader, BatchMeta, Codec, Section,
     header::{SectionHeader, check_extensions},
+    zstd_frame::{self, FrameFault},
 };
 use crate::bytes::Reader;
-
-/// First bytes of a zstd frame (RFC 8878, section 3.1.1); skippable frames start otherwise.
-const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// Decodes batches. Keeps its zstd context and scratch memory, at most `BATCH_META_LEN_MAX` bytes.
 #[derive(Default)]
@@ -92,10 +90,7 @@ impl Decoder {
     }
 }
 
-/// Replaces `out` by the `raw_len` bytes that `frame`, one zstd frame, decompresses to (B-2).
-///
-/// `raw_len` is within its limit. What the frame claims about its size or its window makes nobody
-/// allocate more than that, since it is decompressed in one piece to where it belongs.
+/// Replaces `out` by the `raw_len` bytes that the section `frame`, one zstd frame, decompresses to (B-2).
 pub(super) fn decompress(
     decompressor: &mut Decompressor<'static>,
     section: Section,
@@ -103,25 +98,10 @@ pub(super) fn decompress(
     raw_len: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), BatchError> {
-    // zstd itself would go on with any frames that follow, and pass over skippable ones.
-    let frame_len = zstd_safe::find_frame_compressed_size(frame);
-    if !frame.starts_with(&ZSTD_MAGIC) || frame_len != Ok(frame.len()) {
-        return Err(BatchError::ZstdFrame(section));
-    }
-    if zstd_safe::get_dict_id_from_frame(frame).is_some() {
-        return Err(BatchError::Dictionary(section));
-    }
-    // A writer may leave the size out; one that is there is checked before memory is taken.
-    match zstd_safe::get_frame_content_size(frame) {
-        Ok(Some(len)) if len != raw_len as u64 => return Err(BatchError::RawLen(section)),
-        Ok(_) => {}
-        Err(_) => return Err(BatchError::ZstdFrame(section)),
-    }
-    out.clear();
-    out.reserve_exact(raw_len);
-    match decompressor.decompress_to_buffer(frame, out) {
-        Ok(len) if len == raw_len => Ok(()),
-        Ok(_) => Err(BatchError::RawLen(section)),
-        Err(_) => Err(BatchError::Zstd(section)),
-    }
+    zstd_frame::decompress(decompressor, frame, raw_len, out).map_err(|fault| match fault {
+        FrameFault::NotOne => BatchError::ZstdFrame(section),
+        FrameFault::Dictionary => BatchError::Dictionary(section),
+        FrameFault::Content => BatchError::Zstd(section),
+        FrameFault::RawLen => BatchError::RawLen(section),
+    })
 }

@@ -2,11 +2,12 @@
 
 use std::io::Cursor;
 
-use zstd::{bulk::Compressor, zstd_safe::CParameter};
+use zstd::bulk::Compressor;
 
 use super::{
     BATCH_ENTRY_COUNT_MAX, BATCH_META_LEN_MAX, BATCH_PAYLOAD_LEN_MAX, BatchHeader, Codec, column,
     header::{FLAG_CONTINUES, FLAGS, MAGIC, ROOT, SectionHeader},
+    zstd_frame::compressor,
 };
 use crate::{
     bytes::{Hash, LogId, Put as _, Timestamp},
@@ -38,20 +39,7 @@ impl Encoder {
     ///
     /// If there is no memory for zstd's context.
     pub fn new(level: i32) -> Self {
-        let levels = zstd::compression_level_range();
-        let level = level.clamp(*levels.start(), *levels.end());
-        let mut compressor = Compressor::default();
-        // The size makes a reader's check cheap; checksums are the frame's business.
-        let parameters = [
-            CParameter::CompressionLevel(level),
-            CParameter::ContentSizeFlag(true),
-            CParameter::ChecksumFlag(false),
-            CParameter::DictIdFlag(false),
-        ];
-        for parameter in parameters {
-            compressor.set_parameter(parameter).expect("zstd takes parameters in their range");
-        }
-        Self { compressor, meta: Vec::new() }
+        Self { compressor: compressor(level), meta: Vec::new() }
     }
 
     /// Appends to `out` the batch of the entries from `first_index` of `log`.

@@ -64,6 +64,7 @@ mod decode;
 mod encode;
 mod error;
 mod header;
+pub(crate) mod zstd_frame;
 
 pub use self::{
     contents::{Batch, BatchMeta},

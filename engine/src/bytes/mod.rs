@@ -21,7 +21,7 @@ pub use self::{
 };
 pub(crate) use self::{
     varint::{unzigzag, zigzag},
-    writer::Put,
+    writer::{Put, fixed},
 };
 
 #[cfg(test)]

@@ -52,3 +52,10 @@ impl Put for Vec<u8> {
         }
     }
 }
+
+/// What `fill` appends, which is `N` bytes.
+pub(crate) fn fixed<const N: usize>(fill: impl FnOnce(&mut Vec<u8>)) -> [u8; N] {
+    let mut out = Vec::with_capacity(N);
+    fill(&mut out);
+    *out.as_array().expect("the fields add up to the length of the whole")
+}

@@ -397,6 +397,15 @@ impl Workspace {
         }
         Ok(())
     }
+
+    /// Makes the index of the packs anew. Cost: reads the headers and tables of all records.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    pub fn reindex_assets(&self) -> Result<(), AssetError> {
+        Ok(self.assets().store()?.rebuild_index()?)
+    }
 }
 
 impl Inner {

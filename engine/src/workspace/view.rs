@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    ops::{Bound, RangeBounds},
+    ops::{Bound, Range, RangeBounds},
     sync::Arc,
     time::Duration,
 };
@@ -10,6 +10,7 @@ use std::{
 use super::Workspace;
 use crate::{
     bytes::{ClientId, Hash, LogId, StreamId, Timestamp},
+    entry::Kind,
     error::Corruption,
     index::DeclarationForm,
     log::{Direction, Entry, Log, Predecessor, READ_AHEAD_LONG, ReadError, Scan},
@@ -183,6 +184,22 @@ impl LogView {
     /// See [`ReadError`].
     pub fn scan_backward(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
         Scan::new(Arc::clone(&self.log), bounds(&range), None, Direction::Backward, READ_AHEAD_LONG)
+    }
+
+    /// The entries in `range` that claim assets or release claims, as they stand in the log.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`].
+    pub fn scan_assets(
+        &self,
+        range: Range<u64>,
+        direction: Direction,
+    ) -> Result<impl Iterator<Item = Result<Entry, ReadError>> + use<>, ReadError> {
+        let scan =
+            Scan::new(Arc::clone(&self.log), range, None, direction, READ_AHEAD_LONG)?;
+        let is_asset = |entry: &Entry| matches!(entry.kind(), Kind::ASSET | Kind::RELEASE);
+        Ok(scan.filter(move |entry| entry.as_ref().map_or(true, is_asset)))
     }
 
     /// The entries of one stream in `range`. Reads only the parts of the file that hold some of it.

@@ -123,14 +123,14 @@ pub enum AssetError {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// An entry that should claim an asset does not.
-    #[error("log {log}: entry {index}: {error}")]
+    #[error("log {log}: entry {index}: {what}")]
     Entry {
         /// The log.
         log: LogId,
         /// Index of the entry.
         index: u64,
         /// What is wrong with it.
-        error: AssetEntryError,
+        what: String,
     },
 }
 

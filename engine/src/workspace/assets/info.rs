@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Asset, AssetError, AssetInfo, AssetState, Assets, claims::Said};
 use crate::{
-    asset::{AssetClaim, AssetId, AssetUrl, ClaimRef, UrlPosition},
+    asset::{AssetClaim, AssetId, AssetUrl, ClaimRef},
     assets::StoreError,
     entry::Kind,
     workspace::LogView,
@@ -112,13 +112,12 @@ impl Assets {
     pub fn asset_at(&self, claim: ClaimRef) -> Result<Asset, AssetError> {
         let log = self.workspace.log(claim.log)?;
         let entry = log.entry(claim.index)?;
-        let said = if entry.kind() == Kind::ASSET {
-            AssetClaim::decode(entry.payload())
-        } else {
-            Err(crate::asset::AssetEntryError::Kind)
-        };
+        let broken = |what: String| AssetError::Entry { log: claim.log, index: claim.index, what };
+        if entry.kind() != Kind::ASSET {
+            return Err(broken("not an entry that claims an asset".to_owned()));
+        }
         let said =
-            said.map_err(|error| AssetError::Entry { log: claim.log, index: claim.index, error })?;
+            AssetClaim::decode(entry.payload()).map_err(|error| broken(error.to_string()))?;
         Ok(Asset {
             id: said.id,
             size: said.size,
@@ -140,7 +139,7 @@ impl Assets {
     /// [`AssetError::WrongSize`], [`AssetError::NotThere`], [`AssetError::Unknown`].
     pub fn resolve(&self, url: &AssetUrl) -> Result<AssetId, AssetError> {
         let id = url.id();
-        if let Some(UrlPosition { client, index }) = url.position() {
+        if let Some((client, index)) = url.position() {
             let there = |log: &LogView| {
                 let asset = self.asset_at(ClaimRef { log: log.id(), index });
                 asset.is_ok_and(|asset| asset.id == id)

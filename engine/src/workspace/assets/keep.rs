@@ -50,7 +50,7 @@ impl Assets {
     ///
     /// [`AssetError::Append`].
     pub fn release_claims(&self, id: &AssetId, claims: &[ClaimRef]) -> Result<u64, AssetError> {
-        for part in claims.chunks(RELEASE_CLAIM_COUNT_MAX as usize) {
+        for part in claims.chunks(RELEASE_CLAIM_COUNT_MAX) {
             let payload = Release { id: *id, claims: part.to_vec() }.encode()?;
             let change = Change::new(&payload).of_kind(Kind::RELEASE);
             self.workspace.append_resting_on(None, &[change])?;
@@ -123,7 +123,10 @@ impl Assets {
                     return Err(AssetError::LastCopy(*id));
                 }
                 let mut damage = None;
-                workspace.assets().verify(id, |found| drop(damage.get_or_insert(found)), |_| true)?;
+                let mut keep_first = |found| {
+                    damage.get_or_insert(found);
+                };
+                workspace.assets().verify(id, &mut keep_first, |_| true)?;
                 if let Some(damage) = damage {
                     return Err(AssetError::Corrupt(Box::new(damage)));
                 }

@@ -136,9 +136,9 @@ impl Asset {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn url(&self) -> AssetUrl {
-        let url = AssetUrl::new(self.id).with_size(self.size).with_name(self.name.clone());
+        let url = AssetUrl::new(self.id).with_size(self.size).with_name(&self.name);
         match &self.media_type {
-            Some(media_type) => url.with_media_type(media_type.clone()),
+            Some(media_type) => url.with_media_type(media_type),
             None => url,
         }
     }

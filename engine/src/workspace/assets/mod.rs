@@ -23,7 +23,7 @@ pub use self::{
     keep::{AssetLease, OtherCopy},
     meta::{Asset, AssetInfo, AssetMeta, AssetState},
 };
-use self::claims::Claims;
+pub(crate) use self::claims::Claims;
 use super::Workspace;
 use crate::{
     assets::{Store, StoreError},
