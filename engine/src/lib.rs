@@ -78,7 +78,10 @@ pub mod salvage;
 mod sync;
 pub mod workspace;
 
-pub use asset::{AssetClaim, AssetId, AssetUrl, ClaimRef, Release};
+pub use asset::{
+    AssetClaim, AssetEntryError, AssetId, AssetUrl, ClaimRef, ParseAssetIdError,
+    ParseAssetUrlError, Release, WrongSize,
+};
 pub use assets::{Accepted, AssetCorruption, AssetFault, AssetReader, CollectReport};
 pub use bytes::{
     ClientId, Hash, LogId, ParseHashError, ParseIdError, ParseTimestampError, StreamId, Timestamp,
@@ -93,9 +96,9 @@ pub use log::{
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{
     AddedAsset, Asset, AssetBatch, AssetError, AssetInfo, AssetLease, AssetMeta, AssetRange,
-    AssetState, Assets, CollectOptions, OtherCopy, PartialAsset, BackupError, Clock, ExportError, ExportReport, Frontier, HinderedLog, Hindrance, ImportError,
-    ImportReport, ImportedLog, LogStats, LogView, Merged, OpenError, Options, Stream, StreamError,
-    Ticket, Workspace,
+    AssetState, Assets, BackupError, Clock, CollectOptions, ExportError, ExportReport, Frontier,
+    HinderedLog, Hindrance, ImportError, ImportReport, ImportedLog, LogStats, LogView, Merged,
+    OpenError, Options, OtherCopy, PartialAsset, Stream, StreamError, Ticket, Workspace,
 };
 
 /// The examples of the README are tests.

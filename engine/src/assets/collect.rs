@@ -139,8 +139,8 @@ impl Collection<'_> {
             }
             done += lens[&number];
             let fits = !report.disk_full || tally.live.is_empty();
-            let went = fits
-                && (dry_run || self.replace_pack(number, &tally, needs, &mut report)?);
+            let went =
+                fits && (dry_run || self.replace_pack(number, &tally, needs, &mut report)?);
             if !went {
                 tallies.insert(number, tally);
                 continue;
@@ -185,7 +185,11 @@ impl Collection<'_> {
     }
 
     /// Files that nobody is writing.
-    fn unfinished_files(&self, dry_run: bool, report: &mut CollectReport) -> Result<(), StoreError> {
+    fn unfinished_files(
+        &self,
+        dry_run: bool,
+        report: &mut CollectReport,
+    ) -> Result<(), StoreError> {
         let store = self.store;
         let mut folders = vec![store.folder.clone()];
         let entries = store.list(&store.folder)?;
@@ -260,10 +264,7 @@ impl Collection<'_> {
     }
 
     /// What each shared pack holds, and how long its file is.
-    fn tally(
-        &self,
-        needs: &dyn Fn(&AssetId) -> bool,
-    ) -> (HashMap<u64, Tally>, HashMap<u64, u64>) {
+    fn tally(&self, needs: &dyn Fn(&AssetId) -> bool) -> (HashMap<u64, Tally>, HashMap<u64, u64>) {
         let state = self.store.state.lock();
         let lens = state.packs.iter().map(|(number, info)| (*number, info.len)).collect();
         let mut tallies: HashMap<u64, Tally> =
@@ -418,8 +419,7 @@ impl Collection<'_> {
 
     /// Drops are needed as long as the pack is there that they are about (K-12).
     fn copy_drops(&self, pack: &Pack, number: u64) -> Result<(), StoreError> {
-        let mut walk =
-            Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, pack.len()?);
+        let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, pack.len()?);
         while let Some(step) = walk.step().context(&pack.path, "read")? {
             let Step::Record(header) = step else { continue };
             let Some(target) = header.dropped().filter(|_| header.kind == RecordKind::Drop) else {

@@ -21,8 +21,8 @@ use crate::{
     error::{IoContext as _, IoError},
     io::{Access, DiskFile},
     pack::{
-        CHUNK_LEN, ChunkEncoder, Codec, Footer, PACK_HEAD_LEN, PackKind, RECORD_HEADER_LEN, RecordHeader,
-        SINGLE_DATA_PAD, TableBuilder, chunk_cv, encode_record, pays,
+        CHUNK_LEN, ChunkEncoder, Codec, Footer, PACK_HEAD_LEN, PackKind, RECORD_HEADER_LEN,
+        RecordHeader, SINGLE_DATA_PAD, TableBuilder, chunk_cv, encode_record, pays,
     },
 };
 
@@ -186,7 +186,10 @@ impl Store {
             // Reading twice costs less than writing what is here already.
             let (id, size) = self.hash(&mut source, what)?;
             if what.wanted.is_some_and(|wanted| wanted != id) {
-                return Err(StoreError::OtherContent { wanted: what.wanted.unwrap_or(id), found: id });
+                return Err(StoreError::OtherContent {
+                    wanted: what.wanted.unwrap_or(id),
+                    found: id,
+                });
             }
             let lease = self.lease(id);
             let storing = self.begin_storing(id);
@@ -229,7 +232,11 @@ impl Store {
         Ok(())
     }
 
-    fn add_small(self: &Arc<Self>, content: &[u8], what: &mut What<'_>) -> Result<Added, StoreError> {
+    fn add_small(
+        self: &Arc<Self>,
+        content: &[u8],
+        what: &mut What<'_>,
+    ) -> Result<Added, StoreError> {
         let size = content.len() as u64;
         let id = AssetId::of(content);
         if let Some(wanted) = what.wanted.filter(|wanted| *wanted != id) {
@@ -346,7 +353,11 @@ impl Store {
     }
 
     /// The id of a content, and its size.
-    fn hash(&self, source: &mut dyn Read, what: &mut What<'_>) -> Result<(AssetId, u64), StoreError> {
+    fn hash(
+        &self,
+        source: &mut dyn Read,
+        what: &mut What<'_>,
+    ) -> Result<(AssetId, u64), StoreError> {
         let mut table = TableBuilder::new(Codec::Stored);
         let (mut size, mut short) = (0, Vec::new());
         stream(source, false, self.options.level, &mut |encoded| {
@@ -536,13 +547,8 @@ impl NewSingle {
 
     /// Writes what the content says only at its end: the table, the footer, the header of the record.
     fn write_rest(&self, id: AssetId, table: &[u8]) -> Result<(), StoreError> {
-        let header = RecordHeader::asset(
-            id.into(),
-            self.size,
-            self.codec,
-            self.data_len,
-            SINGLE_DATA_PAD,
-        );
+        let header =
+            RecordHeader::asset(id.into(), self.size, self.codec, self.data_len, SINGLE_DATA_PAD);
         let header = header.at(PACK_HEAD_LEN, PACK_HEAD_LEN);
         write_single_rest(&*self.file, &self.path, header, table, self.header.crc())
     }

@@ -166,16 +166,19 @@ impl Store {
             }
         }
         let known = |number: u64, pack: &Pack, len: u64| {
-            covered.get(&number).copied().filter(|covered| {
-                covered.salt == pack.header.salt && covered.covered_len <= len
-            })
+            covered
+                .get(&number)
+                .copied()
+                .filter(|covered| covered.salt == pack.header.salt && covered.covered_len <= len)
         };
         let mut lens = BTreeMap::new();
         for (number, pack) in &found {
             lens.insert(*number, pack.len()?);
         }
         let is_covered = |number: u64| {
-            found.iter().any(|(n, pack)| *n == number && known(number, pack, lens[&number]).is_some())
+            found
+                .iter()
+                .any(|(n, pack)| *n == number && known(number, pack, lens[&number]).is_some())
         };
         places.retain_packs(is_covered);
         let mut unindexed = 0;

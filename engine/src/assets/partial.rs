@@ -90,9 +90,9 @@ impl Store {
             return Err(StoreError::Busy(id));
         }
         let opened = match self.open_partial(id, size) {
-            Ok(None) => self.create_partial(id, size).and_then(|()| {
-                self.open_partial(id, size)?.ok_or(StoreError::NotHere(id))
-            }),
+            Ok(None) => self
+                .create_partial(id, size)
+                .and_then(|()| self.open_partial(id, size)?.ok_or(StoreError::NotHere(id))),
             Ok(Some(partial)) => Ok(partial),
             Err(error) => Err(error),
         };
@@ -150,7 +150,8 @@ impl Store {
         };
         let header = have.read_vec_at(0, HAVE_HEADER_LEN).context(&have_path, "read")?;
         let header = header.first_chunk().and_then(|bytes| HaveHeader::decode(bytes).ok());
-        let Some(header) = header.filter(|header| header.id == Hash::from(id) && header.size == size)
+        let Some(header) =
+            header.filter(|header| header.id == Hash::from(id) && header.size == size)
         else {
             return Ok(None);
         };
@@ -327,8 +328,13 @@ impl PartialAsset {
             let len = CHUNK.min(self.size - chunk * CHUNK);
             table.push(*cv, u32::try_from(len).expect("64 KiB"));
         }
-        let header =
-            RecordHeader::asset(self.id.into(), self.size, Codec::Stored, self.size, SINGLE_DATA_PAD);
+        let header = RecordHeader::asset(
+            self.id.into(),
+            self.size,
+            Codec::Stored,
+            self.size,
+            SINGLE_DATA_PAD,
+        );
         let header = header.at(PACK_HEAD_LEN, PACK_HEAD_LEN);
         let (table, id) = table.finish(&[]);
         if AssetId::from(id) != self.id {

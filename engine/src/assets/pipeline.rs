@@ -169,14 +169,12 @@ mod tests {
     #[test]
     fn an_error_ends_it_wherever_it_comes_from() {
         let mut number = 0..1000;
-        let failing = || number.next().map_or(Ok(None), |n| if n == 20 { Err(n) } else { Ok(Some(n)) });
+        let failing =
+            || number.next().map_or(Ok(None), |n| if n == 20 { Err(n) } else { Ok(Some(n)) });
         assert_eq!(run(failing, || |job: u64| job, |_| Ok(())), Err(20));
         let mut number = 0..1000_u64;
-        let result = run(
-            || Ok(number.next()),
-            || |job: u64| job,
-            |n| if n == 30 { Err(n) } else { Ok(()) },
-        );
+        let result =
+            run(|| Ok(number.next()), || |job: u64| job, |n| if n == 30 { Err(n) } else { Ok(()) });
         assert_eq!(result, Err(30));
     }
 

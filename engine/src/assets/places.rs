@@ -34,12 +34,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(number: u64, header: &RecordHeader) -> Self {
-        Self {
-            number,
-            offset: header.offset,
-            size: header.size,
-            record_len: header.record_len(),
-        }
+        Self { number, offset: header.offset, size: header.size, record_len: header.record_len() }
     }
 
     pub(crate) fn spot(&self) -> Spot {

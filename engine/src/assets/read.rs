@@ -17,7 +17,10 @@ use crate::{
     bytes::Hash,
     error::{IoContext as _, IoError},
     io::DiskFile,
-    pack::{CHUNK_LEN, ChunkDecoder, Codec, RecordHeader, TABLE_FANOUT, TableShape, Verifier, VerifyError},
+    pack::{
+        CHUNK_LEN, ChunkDecoder, Codec, RecordHeader, TABLE_FANOUT, TableShape, Verifier,
+        VerifyError,
+    },
 };
 
 /// A record up to this length is read at once.
@@ -371,7 +374,8 @@ impl Store {
             let pack = self.pack(place.number)?;
             let opened = if place.record_len <= WHOLE_LEN_MAX {
                 let len = usize::try_from(place.record_len).expect("256 KiB");
-                let record = pack.file.read_vec_at(place.offset, len).context(&pack.path, "read")?;
+                let record =
+                    pack.file.read_vec_at(place.offset, len).context(&pack.path, "read")?;
                 let header = pack.record_in(id, place.offset, record.get(..96).unwrap_or(&[]));
                 header.map(|header| AssetReader {
                     record: Some(record),

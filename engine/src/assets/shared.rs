@@ -58,11 +58,7 @@ impl Store {
     }
 
     /// Goes on in the last pack (K-9).
-    fn go_on(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        info: PackInfo,
-    ) -> Result<(), StoreError> {
+    fn go_on(&self, state: &mut MutexGuard<'_, State>, info: PackInfo) -> Result<(), StoreError> {
         let number = state.last_number;
         let path = self.folder.join(names::shared(number));
         let pack = Pack::open(&*self.disk, &path, Access::Write, self.workspace)?;

@@ -340,10 +340,15 @@ impl Store {
         let mut state = self.state.lock();
         let changes = if pinned { state.pins.insert(id) } else { state.pins.remove(&id) };
         if changes {
-            let stored =
-                self.make_folder().and_then(|()| pins::store(&*self.disk, &self.folder, &state.pins));
+            let stored = self
+                .make_folder()
+                .and_then(|()| pins::store(&*self.disk, &self.folder, &state.pins));
             if let Err(error) = stored {
-                if pinned { state.pins.remove(&id) } else { state.pins.insert(id) };
+                if pinned {
+                    state.pins.remove(&id)
+                } else {
+                    state.pins.insert(id)
+                };
                 return Err(error);
             }
         }

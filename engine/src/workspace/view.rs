@@ -196,8 +196,7 @@ impl LogView {
         range: Range<u64>,
         direction: Direction,
     ) -> Result<impl Iterator<Item = Result<Entry, ReadError>> + use<>, ReadError> {
-        let scan =
-            Scan::new(Arc::clone(&self.log), range, None, direction, READ_AHEAD_LONG)?;
+        let scan = Scan::new(Arc::clone(&self.log), range, None, direction, READ_AHEAD_LONG)?;
         let is_asset = |entry: &Entry| matches!(entry.kind(), Kind::ASSET | Kind::RELEASE);
         Ok(scan.filter(move |entry| entry.as_ref().map_or(true, is_asset)))
     }

@@ -288,20 +288,21 @@ impl AssetBatch {
         let workspace = &self.assets.workspace;
         let first = workspace.append_resting_on(declared, &changes)?.index();
         let (client, log) = (workspace.client(), workspace.own_log().id());
-        let assets = (first..).zip(added.iter().zip(claims)).map(|(index, ((added, meta), claim))| {
-            let asset = Asset {
-                id: claim.id,
-                size: claim.size,
-                media_type: claim.media_type,
-                name: claim.name,
-                preview: claim.preview,
-                client,
-                claim: ClaimRef { log, index },
-                stream: meta.stream,
-                timestamp: meta.at.unwrap_or(time),
-            };
-            AddedAsset { asset, was_here: added.was_here }
-        });
+        let assets =
+            (first..).zip(added.iter().zip(claims)).map(|(index, ((added, meta), claim))| {
+                let asset = Asset {
+                    id: claim.id,
+                    size: claim.size,
+                    media_type: claim.media_type,
+                    name: claim.name,
+                    preview: claim.preview,
+                    client,
+                    claim: ClaimRef { log, index },
+                    stream: meta.stream,
+                    timestamp: meta.at.unwrap_or(time),
+                };
+                AddedAsset { asset, was_here: added.was_here }
+            });
         Ok(assets.collect())
     }
 

@@ -58,9 +58,8 @@ impl Table {
 
     fn take(&mut self, log: LogId, entry: &Entry) {
         let at = ClaimRef { log, index: entry.index() };
-        let doubt = |error: &dyn std::fmt::Display| {
-            format!("log {log}: entry {}: {error}", entry.index())
-        };
+        let doubt =
+            |error: &dyn std::fmt::Display| format!("log {log}: entry {}: {error}", entry.index());
         match entry.kind() {
             Kind::ASSET => match AssetClaim::decode(entry.payload()) {
                 Ok(claim) => {

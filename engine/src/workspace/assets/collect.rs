@@ -61,10 +61,12 @@ impl CollectOptions {
 
     /// Whether a release counts.
     fn counts(&self, released: &Released) -> bool {
-        let before =
-            |since: Timestamp| released.at.is_some_and(|at| at < since);
+        let before = |since: Timestamp| released.at.is_some_and(|at| at < since);
         let covered = |frontier: &Frontier| {
-            frontier.rows().iter().any(|row| row.log == released.by.log && released.by.index < row.size)
+            frontier
+                .rows()
+                .iter()
+                .any(|row| row.log == released.by.log && released.by.index < row.size)
         };
         self.keep_released_since.is_none_or(before)
             && self.keep_released_behind.as_ref().is_none_or(covered)
@@ -116,7 +118,9 @@ impl Assets {
         let durable = self.workspace.durable().entries;
         let own = self.workspace.own_log().id();
         self.workspace.with_unreadable_logs(|logs| match logs.first() {
-            Some(log) => Err(AssetError::Doubtful(format!("{}: {}", log.path.display(), log.error))),
+            Some(log) => {
+                Err(AssetError::Doubtful(format!("{}: {}", log.path.display(), log.error)))
+            }
             None => Ok(()),
         })?;
         for log in self.workspace.logs() {

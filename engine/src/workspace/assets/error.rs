@@ -19,7 +19,9 @@ pub enum AssetError {
     #[error(transparent)]
     Io(Arc<IoError>),
     /// The disk is full. Nothing of the asset was kept, and nothing else was lost.
-    #[error("{0}; the asset was not stored: free some space, `annals gc` needs none for most of what it frees")]
+    #[error(
+        "{0}; the asset was not stored: free some space, `annals gc` needs none for most of what it frees"
+    )]
     DiskFull(Arc<IoError>),
     /// A write or a sync failed, so what the disk holds is unknown. Close the workspace and open it again.
     #[error("{0}; what the disk holds is unknown until the workspace is opened again")]

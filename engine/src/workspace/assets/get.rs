@@ -314,11 +314,9 @@ fn asset_error(error: io::Error, id: &AssetId) -> AssetError {
         Ok(corruption) => AssetError::Corrupt(corruption),
         Err(inner) => match inner.downcast::<StoreError>() {
             Ok(error) => AssetError::from(*error),
-            Err(inner) => AssetError::Io(Arc::new(IoError::new(
-                &path,
-                "read",
-                io::Error::new(kind, inner),
-            ))),
+            Err(inner) => {
+                AssetError::Io(Arc::new(IoError::new(&path, "read", io::Error::new(kind, inner))))
+            }
         },
     }
 }

@@ -52,7 +52,8 @@ impl Assets {
         let said = said.unwrap_or_default();
         let live = said.live(|_| true);
         let released_claims = (said.claims.len() - live.len()) as u64;
-        let claims = live.into_iter().map(|claim| self.asset_at(claim)).collect::<Result<_, _>>()?;
+        let claims =
+            live.into_iter().map(|claim| self.asset_at(claim)).collect::<Result<_, _>>()?;
         let reader = match self.store()?.reader(id) {
             Ok(reader) => Some(reader),
             Err(StoreError::NotHere(_) | StoreError::Corrupt(_)) => None,

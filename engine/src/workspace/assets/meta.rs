@@ -131,7 +131,7 @@ impl Asset {
     /// let asset = workspace.assets().put(&b"hello"[..], meta)?;
     /// assert_eq!(
     ///     asset.url().to_string(),
-    ///     "asset:///b3/5ihy6fm5ikdigcxzywipfnueelyydpc6wypkkpi2cf2nb6bm4ipq/a%20%281%29.txt?s=5&t=text/plain",
+    ///     "asset:///b3/5khrmpntq2bjexseshc6ldklwnig56gbj23yvbxjbdcwestheahq/a%20%281%29.txt?s=5&t=text/plain",
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

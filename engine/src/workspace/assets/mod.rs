@@ -15,6 +15,7 @@ mod meta;
 
 use std::sync::Arc;
 
+pub(crate) use self::claims::Claims;
 pub use self::{
     add::{AddedAsset, AssetBatch},
     collect::CollectOptions,
@@ -23,7 +24,6 @@ pub use self::{
     keep::{AssetLease, OtherCopy},
     meta::{Asset, AssetInfo, AssetMeta, AssetState},
 };
-pub(crate) use self::claims::Claims;
 use super::Workspace;
 use crate::{
     assets::{Store, StoreError},
