@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        append, backup, cat, demo, export, frontier, import, init, log, prove, reindex, root,
-        salvage, stats, verify_proof,
+        append, asset, backup, cat, demo, export, frontier, gc, import, init, log, prove, reindex,
+        root, salvage, stats, verify_proof,
     },
     exit::{Outcome, finish},
 };
@@ -54,6 +54,8 @@ enum Command {
     Frontier(frontier::FrontierArgs),
     Export(export::ExportArgs),
     Import(import::ImportArgs),
+    Asset(asset::AssetArgs),
+    Gc(gc::GcArgs),
     Backup(backup::BackupArgs),
     Reindex(reindex::ReindexArgs),
     Salvage(salvage::SalvageArgs),
@@ -74,6 +76,8 @@ impl Command {
             Self::Frontier(_) => "frontier",
             Self::Export(_) => "export",
             Self::Import(_) => "import",
+            Self::Asset(_) => "asset",
+            Self::Gc(_) => "gc",
             Self::Backup(_) => "backup",
             Self::Reindex(_) => "reindex",
             Self::Salvage(_) => "salvage",
@@ -86,7 +90,7 @@ impl Command {
             // Acknowledgements are written one by one, perhaps by the thread that handles a signal.
             return append::run(args, io::stdin().lock(), io::stdout());
         }
-        let mut out = BufWriter::with_capacity(WRITE_LEN, io::stdout().lock());
+        let mut out = BufWriter::with_capacity(WRITE_LEN, io::stdout());
         let outcome = self.run_with(&mut out);
         // What was written before a failure is data all the same.
         let flushed = out.flush();
@@ -95,7 +99,7 @@ impl Command {
         Ok(outcome)
     }
 
-    fn run_with(&self, out: &mut impl Write) -> anyhow::Result<Outcome> {
+    fn run_with(&self, out: &mut (impl Write + Send)) -> anyhow::Result<Outcome> {
         match self {
             Self::Append(args) => append::run(args, io::stdin().lock(), io::stdout()),
             Self::Init(args) => init::run(args, out),
@@ -108,6 +112,8 @@ impl Command {
             Self::Frontier(args) => frontier::run(args, out),
             Self::Export(args) => export::run(args, out, &mut io::stderr()),
             Self::Import(args) => import::run(args, io::stdin().lock(), out),
+            Self::Asset(args) => asset::run(args, out),
+            Self::Gc(args) => gc::run(args, out),
             Self::Backup(args) => backup::run(args),
             Self::Reindex(args) => reindex::run(args),
             Self::Salvage(args) => salvage::run(args, out),

@@ -1,11 +1,13 @@
 //! The subcommands of `annals`: for each its arguments, and a `run` that is given where to read and write.
 
 pub(crate) mod append;
+pub(crate) mod asset;
 pub(crate) mod backup;
 pub(crate) mod cat;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod frontier;
+pub(crate) mod gc;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod log;
