@@ -6,9 +6,9 @@ use annals::Options;
 
 use crate::{exit::Outcome, open, progress::bytes_bar};
 
-/// Drop the indices and build them again from the logs.
+/// Drop the indices and build them again from the logs and the packs.
 ///
-/// They are a cache, which finds entries by number, by time and by stream. It can be interrupted at any time.
+/// They are a cache, which finds entries by number, by time and by stream, and assets by their ids. It can be interrupted at any time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReindexArgs {
     /// Folder of the workspace
@@ -26,6 +26,7 @@ pub(crate) fn run(args: &ReindexArgs) -> anyhow::Result<Outcome> {
     });
     bar.finish_and_clear();
     read?;
+    workspace.reindex_assets()?;
     workspace.close()?;
     Ok(outcome)
 }
