@@ -24,6 +24,10 @@ impl Kind {
     pub const STREAM: Self = Self(1);
     /// What this client had seen of other logs.
     pub const SEEN: Self = Self(2);
+    /// Claims an asset: this client wants it kept.
+    pub const ASSET: Self = Self(4);
+    /// Releases claims of an asset.
+    pub const RELEASE: Self = Self(5);
 
     /// Whether the entry is the engine's own and not the application's.
     pub const fn is_control(self) -> bool {
@@ -36,6 +40,8 @@ impl Kind {
             Self::CHANGE => Some("change"),
             Self::STREAM => Some("stream"),
             Self::SEEN => Some("seen"),
+            Self::ASSET => Some("asset"),
+            Self::RELEASE => Some("release"),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@
 //! | stream | what an entry is about: a document, a collection; declared once by name |
 //! | frontier | how far each log goes: a version vector with Merkle roots |
 //! | bundle | entries and their frontier as one stream of bytes |
+//! | asset | bytes of any length apart from the logs, named by their hash; an entry *claims* it |
 //!
 //! # Where to start
 //!
@@ -60,6 +61,7 @@
 //! Handles can be cloned and used from any thread. One process writes a workspace at a time; any number read it
 //! beside. Everything blocks; there are no threads, timers or network in here.
 
+pub mod asset;
 pub mod batch;
 pub mod bundle;
 pub mod bytes;
@@ -75,6 +77,7 @@ pub mod salvage;
 mod sync;
 pub mod workspace;
 
+pub use asset::{AssetClaim, AssetEntryError, AssetId, ClaimRef, ParseAssetIdError, Release};
 pub use bytes::{
     ClientId, Hash, LogId, ParseHashError, ParseIdError, ParseTimestampError, StreamId, Timestamp,
     WorkspaceId,

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the engine, low to high: each imports only what stands before it. `error` is shared: it
 /// names what the layers below report.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "sync",
     "bytes",
     "io",
     "entry",
+    "asset",
     "frame",
     "batch",
     "merkle",
