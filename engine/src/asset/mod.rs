@@ -1,8 +1,8 @@
-//! Assets as logs and texts name them: ids, claims and releases; pure. Normative: `format-spec.md` A-1 to A-4.
+//! Assets as logs and texts name them: ids, claims, releases and URLs; pure. Normative: `format-spec.md` A-1 to A-7.
 //!
 //! An asset is bytes of any length that live apart from the logs: an image, a film. Its id is the hash of its
 //! bytes. That it is wanted is an entry of a log, a *claim*; that it is not wanted any more, a *release* of the
-//! claims that its author had seen.
+//! claims that its author had seen. A document refers to it by a URL, which holds the id and a few hints.
 //!
 //! The payload of a claim:
 //!
@@ -33,10 +33,10 @@
 //! Whoever reads an entry that is neither must take it for a claim of a later version and collect no garbage
 //! (A-4): the errors here are verdicts about one entry, never a reason to refuse its log.
 //!
-//! # Example: a claim as it is written
+//! # Example: what is written, and what a document says
 //!
 //! ```
-//! use annals::{AssetClaim, AssetId};
+//! use annals::{AssetClaim, AssetId, AssetUrl};
 //!
 //! let content = b"not really a film";
 //! let claim = AssetClaim {
@@ -46,6 +46,13 @@
 //! };
 //! let payload = claim.encode()?;
 //! assert_eq!(AssetClaim::decode(&payload)?, claim);
+//!
+//! let url = AssetUrl::from(&claim).to_string();
+//! assert_eq!(
+//!     url,
+//!     "asset:///b3/c5ykcvwfij6z6am6clmuzomhczjy7bs2kwspub44og64i5zo6l2a/holiday%20clip.mp4?s=17&t=video/mp4"
+//! );
+//! assert_eq!(url.parse::<AssetUrl>()?.id(), AssetId::of(content));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -54,6 +61,7 @@ mod error;
 mod id;
 mod name;
 mod release;
+mod url;
 
 pub use self::{
     claim::AssetClaim,
@@ -61,6 +69,7 @@ pub use self::{
     id::{AssetId, ParseAssetIdError},
     name::clean_name,
     release::{ClaimRef, Release},
+    url::{AssetUrl, ParseAssetUrlError, WrongSize},
 };
 
 /// Largest asset, in bytes: 64 TiB (L-1).

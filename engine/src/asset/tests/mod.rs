@@ -2,13 +2,15 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     ASSET_MEDIA_TYPE_LEN_MAX, ASSET_NAME_LEN_MAX, ASSET_PREVIEW_LEN_MAX, ASSET_SIZE_MAX,
-    AssetClaim, AssetEntryError, AssetId, ClaimRef, ParseAssetIdError, RELEASE_CLAIM_COUNT_MAX,
-    Release, clean_name,
+    AssetClaim, AssetEntryError, AssetId, AssetUrl, ClaimRef, ParseAssetIdError,
+    ParseAssetUrlError, RELEASE_CLAIM_COUNT_MAX, Release, WrongSize, clean_name,
 };
 
 mod claims;
 mod ids;
 mod releases;
+mod texts;
+mod urls;
 
 /// The bytes 0 to 31.
 const COUNTING: AssetId = AssetId::from_bytes([
@@ -17,6 +19,8 @@ const COUNTING: AssetId = AssetId::from_bytes([
 ]);
 /// Its base32, made by another program.
 const COUNTING_BASE32: &str = "aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypq";
+/// Its base64url, made by another program.
+const COUNTING_BASE64URL: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 fn ids() -> impl Strategy<Value = AssetId> {
     any::<[u8; 32]>().prop_map(AssetId::from_bytes)
