@@ -24,7 +24,7 @@ impl Kind {
     pub const STREAM: Self = Self(1);
     /// What this client had seen of other logs.
     pub const SEEN: Self = Self(2);
-    /// Claims an asset.
+    /// Claims an asset: this client wants it kept.
     pub const ASSET: Self = Self(4);
     /// Releases claims of an asset.
     pub const RELEASE: Self = Self(5);

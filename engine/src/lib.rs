@@ -14,6 +14,7 @@
 //! | stream | what an entry is about: a document, a collection; declared once by name |
 //! | frontier | how far each log goes: a version vector with Merkle roots |
 //! | bundle | entries and their frontier as one stream of bytes |
+//! | asset | bytes of any length apart from the logs, named by their hash; an entry *claims* it, a URL refers to it |
 //!
 //! # Where to start
 //!

@@ -3,7 +3,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use annals::{
-    EntryHeader, Frontier, Hash, LogId, Options, StreamId, Timestamp, Workspace,
+    AssetClaim, AssetId, AssetUrl, ClaimRef, ClientId, EntryHeader, Frontier, Hash, LogId, Options,
+    Release, StreamId, Timestamp, Workspace,
     batch::Encoder,
     entry::{Kind, Part},
     io::Disk,
@@ -65,6 +66,21 @@ fn main() {
     put("proof", "consistency", &consistency);
     put("control", "head", &segment[..16384]);
     put("control", "salts", &segment[256..320]);
+
+    let claim = AssetClaim {
+        media_type: Some("image/svg+xml".to_owned()),
+        name: "Üml aut (1).svg".to_owned(),
+        preview: vec![1, 2, 3],
+        ..AssetClaim::new(AssetId::of(b"abc"), 3)
+    };
+    let claims = (1..4).map(|log| ClaimRef { log: LogId::from_bytes([log; 16]), index: 7 });
+    let release = Release { id: claim.id, claims: claims.collect() };
+    let client = ClientId::from_bytes([1; 16]);
+    let positional = AssetUrl::positional(client, 408, claim.id).with_name("a.pdf").with_size(3);
+    put("url", "plain", AssetUrl::from(&claim).to_string().as_bytes());
+    put("url", "positional", positional.to_string().as_bytes());
+    put("url", "claim", &claim.encode().expect("it fits"));
+    put("url", "release", &release.encode().expect("it fits"));
 
     for (name, len, step) in [("constant", 5, 0), ("lengths", 3, 2), ("long", 90, 7)] {
         let lens = (0..12_u32).map(|i| len + i * step % 11);

@@ -14,17 +14,18 @@ mod memory;
 mod operations;
 mod proof;
 mod segment;
+mod url;
 
 pub use self::{
     batch::batch, bundle::bundle, control::control, frame::frame, index::index, memory::MemoryDisk,
-    operations::operations, proof::proof, segment::segment,
+    operations::operations, proof::proof, segment::segment, url::url,
 };
 
 /// What is done with some bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("frame", frame),
     ("batch", batch),
     ("segment", segment),
@@ -32,5 +33,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("index", index),
     ("proof", proof),
     ("control", control),
+    ("url", url),
     ("operations", operations),
 ];

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-use annals::{batch, entry, frame};
+use annals::{asset, batch, entry, frame};
 
 use crate::{
     golden::{is_blessing, three_changes},
@@ -46,6 +46,12 @@ fn limits_are_those_of_the_text() {
         ("STREAM_COUNT_MAX", entry::STREAM_COUNT_MAX.into()),
         ("FRONTIER_LOG_COUNT_MAX", entry::FRONTIER_LOG_COUNT_MAX as u64),
         ("LAMPORT_MAX", entry::LAMPORT_MAX),
+        ("ASSET_SIZE_MAX", asset::ASSET_SIZE_MAX),
+        ("ASSET_NAME_LEN_MAX", asset::ASSET_NAME_LEN_MAX as u64),
+        ("ASSET_MEDIA_TYPE_LEN_MAX", asset::ASSET_MEDIA_TYPE_LEN_MAX as u64),
+        ("ASSET_PREVIEW_LEN_MAX", asset::ASSET_PREVIEW_LEN_MAX as u64),
+        ("RELEASE_CLAIM_COUNT_MAX", asset::RELEASE_CLAIM_COUNT_MAX as u64),
+        ("PIN_COUNT_MAX", asset::PIN_COUNT_MAX),
     ]);
     assert_eq!(text, engine);
     let reference = BTreeMap::from([
@@ -60,6 +66,12 @@ fn limits_are_those_of_the_text() {
         ("STREAM_COUNT_MAX", limits::STREAM_COUNT_MAX.into()),
         ("FRONTIER_LOG_COUNT_MAX", limits::FRONTIER_LOG_COUNT_MAX as u64),
         ("LAMPORT_MAX", limits::LAMPORT_MAX),
+        ("ASSET_SIZE_MAX", limits::ASSET_SIZE_MAX),
+        ("ASSET_NAME_LEN_MAX", limits::ASSET_NAME_LEN_MAX as u64),
+        ("ASSET_MEDIA_TYPE_LEN_MAX", limits::ASSET_MEDIA_TYPE_LEN_MAX as u64),
+        ("ASSET_PREVIEW_LEN_MAX", limits::ASSET_PREVIEW_LEN_MAX as u64),
+        ("RELEASE_CLAIM_COUNT_MAX", limits::RELEASE_CLAIM_COUNT_MAX.into()),
+        ("PIN_COUNT_MAX", limits::PIN_COUNT_MAX),
     ]);
     assert_eq!(text, reference);
 }

@@ -50,7 +50,7 @@
 //! let url = AssetUrl::from(&claim).to_string();
 //! assert_eq!(
 //!     url,
-//!     "asset:///b3/z3ojjo4vf3grmyj47iqg2vyda4atkvx2iihwxvbo6mykmrwsr46q/holiday%20clip.mp4?s=17&t=video/mp4"
+//!     "asset:///b3/c5ykcvwfij6z6am6clmuzomhczjy7bs2kwspub44og64i5zo6l2a/holiday%20clip.mp4?s=17&t=video/mp4"
 //! );
 //! assert_eq!(url.parse::<AssetUrl>()?.id(), AssetId::of(content));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -55,4 +55,10 @@ pub(crate) mod limits {
     pub(crate) const STREAM_COUNT_MAX: u32 = 1_048_576;
     pub(crate) const FRONTIER_LOG_COUNT_MAX: usize = 13_107;
     pub(crate) const LAMPORT_MAX: u64 = (1 << 63) - 1;
+    pub(crate) const ASSET_SIZE_MAX: u64 = 1 << 46;
+    pub(crate) const ASSET_NAME_LEN_MAX: usize = 255;
+    pub(crate) const ASSET_MEDIA_TYPE_LEN_MAX: usize = 127;
+    pub(crate) const ASSET_PREVIEW_LEN_MAX: usize = 1_024;
+    pub(crate) const RELEASE_CLAIM_COUNT_MAX: u32 = 32_768;
+    pub(crate) const PIN_COUNT_MAX: u64 = 16_777_216;
 }
