@@ -321,7 +321,8 @@ impl RecordHeader {
         if !fits || is_last != (end == self.data_len) || (start == 0) != (chunk == 0) {
             return Err(RecordError::ChunkEnd);
         }
-        Ok(self.data_offset() + start..self.data_offset() + end)
+        let place = |at| self.data_offset().saturating_add(at);
+        Ok(place(start)..place(end))
     }
 }
 
@@ -335,14 +336,13 @@ fn decode_format(
     if cipher_suite != 0 {
         return Err(LaterVersion::CipherSuite(cipher_suite).into());
     }
-    match (kind, chunk_log2, codec) {
-        (RecordKind::Asset, CHUNK_LOG2, 0) => Ok(Codec::Stored),
-        (RecordKind::Asset, CHUNK_LOG2, 1) => Ok(Codec::Zstd),
-        (RecordKind::Asset, CHUNK_LOG2, _) => Err(LaterVersion::Codec(codec).into()),
-        (RecordKind::Asset, ..) => Err(LaterVersion::ChunkLog2(chunk_log2).into()),
-        (_, 0, 0) => Ok(Codec::Stored),
-        (RecordKind::Other(_), 0, _) => Err(LaterVersion::Codec(codec).into()),
-        (RecordKind::Other(_), ..) => Err(LaterVersion::ChunkLog2(chunk_log2).into()),
-        (RecordKind::Drop | RecordKind::Mark, ..) => Err(RecordError::Malformed),
+    let is_asset = kind == RecordKind::Asset;
+    if chunk_log2 != if is_asset { CHUNK_LOG2 } else { 0 } {
+        return Err(LaterVersion::ChunkLog2(chunk_log2).into());
+    }
+    match codec {
+        0 => Ok(Codec::Stored),
+        1 if is_asset => Ok(Codec::Zstd),
+        _ => Err(LaterVersion::Codec(codec).into()),
     }
 }

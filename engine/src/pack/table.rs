@@ -49,8 +49,8 @@ impl TableShape {
 
     /// Offset of node `j` of a level.
     pub fn node_offset(&self, level: u32, j: u64) -> u64 {
-        let below: u64 = (0..level).map(|level| self.level_len(level)).sum();
-        below.saturating_add(j).saturating_mul(HASH_LEN)
+        let below = (0..level).map(|level| self.level_len(level));
+        below.fold(j, u64::saturating_add).saturating_mul(HASH_LEN)
     }
 
     /// Offset of the ends of chunks; the length of the table if it has none.

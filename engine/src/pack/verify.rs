@@ -108,18 +108,15 @@ impl Verifier {
         assert!(self.shape.chunk_count > 1, "a single chunk is verified by its hash");
         assert!(chunk < self.shape.chunk_count, "a chunk of the content");
         self.lookups += 1;
-        // From the lowest group that is known down to the chunk's own.
-        let mut level = 0;
-        let mut parent = loop {
-            let number = chunk / TABLE_FANOUT.pow(level);
-            if level == self.shape.level_count() {
-                break None;
+        // From the lowest group that is known down to the chunk's own. Those above it count as used too:
+        // otherwise who reads on would lose them first.
+        let mut level = self.shape.level_count();
+        let mut parent = None;
+        for above in (0..level).rev() {
+            if let Some(node) = self.known(above, chunk / TABLE_FANOUT.pow(above)) {
+                (level, parent) = (above, Some(node));
             }
-            if let Some(node) = self.known(level, number) {
-                break Some(node);
-            }
-            level += 1;
-        };
+        }
         while level > 0 {
             level -= 1;
             let node = chunk / TABLE_FANOUT.pow(level);
@@ -152,7 +149,7 @@ impl Verifier {
     fn keep(&mut self, group: Group) {
         if self.groups.len() < GROUP_COUNT_MAX {
             self.groups.push(group);
-        } else if let Some(oldest) = self.groups.iter_mut().min_by_key(|group| group.used) {
+        } else if let Some(oldest) = self.groups.iter_mut().min_by_key(|it| (it.used, it.level)) {
             *oldest = group;
         }
     }

@@ -5,6 +5,11 @@ const WINDOW_LEN: usize = 4096;
 /// How many windows are measured, spread over the sample.
 const WINDOW_COUNT: usize = 4;
 /// Bits for each byte, on average over the windows, from which on zstd hardly makes anything shorter.
+///
+/// Measured on some sixty files in chunks with level 1: JPEG, PNG, PDF, zip, gzip and WOFF2 have 7.8 to
+/// 7.96 and lose up to 1 percent, some archives 5 to 9; sound of 16 bits has 5.3 to 7.5 and loses 27 to
+/// 4 percent, photographs in BMP or TIFF 5.7 to 7.5 and 30 to 3; text, programs and fonts are below 6.4
+/// and lose a third to nine tenths.
 const ENTROPY_MAX: f64 = 7.6;
 
 /// Types that are compressed already, beside all of `image`, `audio` and `video`; without `x-`.

@@ -1,9 +1,24 @@
+mod codec;
+mod damage;
+mod head;
+mod lists;
+mod proof;
+mod record;
+mod table;
 mod tree;
+mod verify;
+mod worth;
 
 use std::{cell::Cell, ops::Range};
 
-use super::{CHUNK_LEN, ChunkEncoder, Codec, TableBuilder, TableShape, chunk_cv, merge_level};
-use crate::bytes::Hash;
+use super::{
+    CHUNK_LEN, ChunkEncoder, Codec, TableBuilder, TableShape, chunk_cv, merge_level, merge_root,
+};
+use crate::bytes::{Hash, SaltedCrc};
+
+fn crc() -> SaltedCrc {
+    SaltedCrc::new(&[0xC5; 16])
+}
 
 /// Content that neither repeats nor compresses, the same each time.
 fn noise(len: usize) -> Vec<u8> {
@@ -36,7 +51,7 @@ fn encode(content: &[u8], codec: Codec) -> (Vec<u8>, Vec<u8>, Hash) {
 /// A tree over chunks of which only the chaining values are known, level by level as tables have it.
 struct Levels {
     shape: TableShape,
-    levels: Vec<Vec<Hash>>,
+    rows: Vec<Vec<Hash>>,
     id: Hash,
     /// How many nodes were asked for.
     fetched: Cell<u64>,
@@ -45,13 +60,17 @@ struct Levels {
 impl Levels {
     fn new(cvs: Vec<Hash>) -> Self {
         let shape = TableShape { chunk_count: cvs.len() as u64, codec: Codec::Stored };
-        let mut levels = vec![cvs];
-        while levels.last().unwrap().len() > 256 {
-            let above = levels.last().unwrap().chunks(256).map(merge_level).collect();
-            levels.push(above);
+        let mut rows = vec![cvs];
+        while rows.last().unwrap().len() > 256 {
+            let above = rows.last().unwrap().chunks(256).map(merge_level).collect();
+            rows.push(above);
         }
-        let id = super::merge_root(levels.last().unwrap());
-        Self { shape, levels, id, fetched: Cell::new(0) }
+        let id = match rows[0][..] {
+            // The id of a single chunk does not follow from its chaining value.
+            [_] => Hash::ZERO,
+            _ => merge_root(rows.last().unwrap()),
+        };
+        Self { shape, rows, id, fetched: Cell::new(0) }
     }
 
     /// Chunks of which nobody knows the bytes.
@@ -60,11 +79,18 @@ impl Levels {
         Self::new((0..count).map(cv).collect())
     }
 
-    fn node(&self, level: u32, j: u64) -> Hash {
-        self.fetched.set(self.fetched.get() + 1);
-        self.levels[usize::try_from(level).unwrap()][usize::try_from(j).unwrap()]
+    /// A tree over the chunks of `content`.
+    fn of(content: &[u8]) -> Self {
+        let chunks = (0..).zip(content.chunks(CHUNK_LEN));
+        Self::new(chunks.map(|(index, chunk)| chunk_cv(index, chunk)).collect())
     }
 
+    fn node(&self, level: u32, j: u64) -> Hash {
+        self.fetched.set(self.fetched.get() + 1);
+        self.rows[usize::try_from(level).unwrap()][usize::try_from(j).unwrap()]
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what a verifier asks can fail")]
     fn nodes(&self, level: u32, range: Range<u64>) -> Result<Vec<Hash>, &'static str> {
         Ok(range.map(|j| self.node(level, j)).collect())
     }

@@ -46,19 +46,19 @@ fn zeros(first: u64, count: u64, cv: &impl Fn(u64) -> Hash, root: bool) -> Hash 
 fn large_tables_have_the_shape_of_blake3() {
     for count in [2, 255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 66_000] {
         let levels = Levels::synthetic(count);
-        let cv = |chunk: u64| levels.levels[0][usize::try_from(chunk).unwrap()];
+        let cv = |chunk: u64| levels.rows[0][usize::try_from(chunk).unwrap()];
         assert_eq!(levels.id, zeros(0, u64::from(count), &cv, true), "{count}");
 
         let mut builder = TableBuilder::new(Codec::Zstd);
-        for cv in &levels.levels[0] {
+        for cv in &levels.rows[0] {
             builder.push(*cv, 100);
         }
         let (table, id) = builder.clone().finish(&[]);
         assert_eq!(id, levels.id, "{count}");
         let shape = TableShape { codec: Codec::Zstd, ..levels.shape };
         assert_eq!(table.len() as u64, shape.len());
-        assert_eq!(shape.level_count() as usize, levels.levels.len());
-        for (level, nodes) in (0..).zip(&levels.levels) {
+        assert_eq!(shape.level_count() as usize, levels.rows.len());
+        for (level, nodes) in (0..).zip(&levels.rows) {
             assert_eq!(shape.level_len(level), nodes.len() as u64);
             for (j, node) in (0..).zip(nodes) {
                 let at = usize::try_from(shape.node_offset(level, j)).unwrap();
