@@ -34,6 +34,11 @@ impl Kind {
         self.0 != Self::CHANGE.0
     }
 
+    /// Whether it claims an asset or releases claims.
+    pub const fn is_about_assets(self) -> bool {
+        matches!(self, Self::ASSET | Self::RELEASE)
+    }
+
     /// The name used in messages and listings; `None` for kinds of later versions.
     pub const fn name(self) -> Option<&'static str> {
         match self {

@@ -26,7 +26,7 @@ pub(super) const POSTING_LEN: usize = 4;
 pub(super) const DECLARATION_HEAD_LEN: usize = 16;
 
 const MAGIC: [u8; 8] = [0x89, b'A', b'N', b'L', b'I', 0x0D, 0x0A, 0x1A];
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Highest level of a run: 8^15 stretches are 2^63 bytes.
 const LEVEL_MAX: u32 = 15;
 /// More stretches than this do not fit below offset 2^63.

@@ -24,6 +24,8 @@
 //! Nothing here is synced. After a crash a run may be missing, empty or torn: then its pages do not
 //! check out, and it is rebuilt.
 
+use crate::bytes::StreamId;
+
 mod check;
 mod cursor;
 mod iter;
@@ -52,6 +54,8 @@ const HEAD_LEN: u64 = 16_384;
 const STRETCH_LEN: u64 = 262_144;
 /// How far behind the start of its span a batch frame starts a new one.
 const SPAN_LEN: u64 = 16_384;
+/// Not a stream: under this number stand the spans that hold entries about assets.
+pub(crate) const ASSET_POSTINGS: StreamId = StreamId(u32::MAX);
 /// Longest frame: the longest payload, header and trailer, at the widest alignment (F-1).
 const FRAME_LEN_MAX: u64 = (35_651_584 + 80_u64).next_multiple_of(4096);
 /// Runs of one level that make up one of the next.

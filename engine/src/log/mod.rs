@@ -55,7 +55,7 @@ pub(crate) use self::{
     read::{Log, Place, Step},
     recover::judge,
     replay::{Hasher, Replay, decode_for},
-    scan::is_change,
+    scan::{Filter, is_change},
     segment::{Segment, checkpoint_context, slot_offset},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     bytes::{Hash, LogId, LogKeys, StreamId, Timestamp},
     entry::{EntryHeader, Kind, Part, STREAM_COUNT_MAX, decode_frontier},
     frame::FrameHeader,
-    index::{Declaration, FrameSummary},
+    index::{ASSET_POSTINGS, Declaration, FrameSummary},
     log::checkpoint::LogState,
     merkle::{SaltCursor, SaltTree},
 };
@@ -170,6 +170,9 @@ impl Hasher {
             if last_stream != Some(header.stream) {
                 effect.streams.push(header.stream);
                 last_stream = Some(header.stream);
+            }
+            if header.kind.is_about_assets() && !effect.streams.contains(&ASSET_POSTINGS) {
+                effect.streams.push(ASSET_POSTINGS);
             }
             let leaf = self.leaf(index, &header, payload).ok_or(ReplayError::Salt(index))?;
             state.peaks.push(&self.keys, leaf, |level, position, node| {

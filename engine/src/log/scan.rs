@@ -10,9 +10,10 @@ use std::{collections::VecDeque, ops::Range, sync::Arc};
 use crate::{
     batch::{Batch, Decoder},
     bytes::StreamId,
+    entry::EntryHeader,
     error::{Corruption, LostEntries},
     frame::{FrameHeader, FrameKind},
-    index::Spans,
+    index::{ASSET_POSTINGS, Spans},
     log::{
         entry::{Entry, Payload},
         frames::{FrameFault, FrameReader, READ_AHEAD_LONG},
@@ -22,6 +23,42 @@ use crate::{
 
 pub use crate::index::Direction;
 
+/// Which entries of a range are given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Filter {
+    /// All of them.
+    Everything,
+    /// Those of one stream.
+    Stream(StreamId),
+    /// Those that claim assets or release claims.
+    Assets,
+}
+
+impl Filter {
+    /// The stream under whose number the index has their spans.
+    fn postings(self) -> Option<StreamId> {
+        match self {
+            Self::Everything => None,
+            Self::Stream(stream) => Some(stream),
+            Self::Assets => Some(ASSET_POSTINGS),
+        }
+    }
+
+    fn wants(self, header: &EntryHeader) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Stream(stream) => header.stream == stream,
+            Self::Assets => header.kind.is_about_assets(),
+        }
+    }
+}
+
+impl From<Option<StreamId>> for Filter {
+    fn from(stream: Option<StreamId>) -> Self {
+        stream.map_or(Self::Everything, Self::Stream)
+    }
+}
+
 /// Entries of one log, lazily. Changes in several parts are joined and given whole.
 ///
 /// An iterator of `Result<Entry, ReadError>`. After [`ReadError::Corrupt`] it goes on with what is behind
@@ -30,7 +67,7 @@ pub use crate::index::Direction;
 pub struct Scan {
     log: Arc<Log>,
     direction: Direction,
-    stream: Option<StreamId>,
+    filter: Filter,
     /// What is left, in entries.
     rest: Range<u64>,
     /// Where the part of the range ends that was in the file when the scan began.
@@ -72,10 +109,11 @@ impl Scan {
     pub(crate) fn new(
         log: Arc<Log>,
         range: Range<u64>,
-        stream: Option<StreamId>,
+        filter: impl Into<Filter>,
         direction: Direction,
         read_ahead: usize,
     ) -> Result<Self, ReadError> {
+        let filter = filter.into();
         let view = log.view.read().clone();
         let count = log.entry_count();
         // What is lost where reading ends, no frame behind it tells of.
@@ -92,7 +130,7 @@ impl Scan {
             }
         }
         let indexed = log.index.position();
-        if (stream.is_some() || direction == Direction::Backward)
+        if (filter != Filter::Everything || direction == Direction::Backward)
             && indexed.end_index < rest.end.min(view.entry_count)
         {
             log.read_up_index()?;
@@ -103,7 +141,7 @@ impl Scan {
             Direction::Forward => rest.start,
             Direction::Backward => rest.end.saturating_sub(1),
         };
-        let spans = match stream {
+        let spans = match filter.postings() {
             Some(stream) => Some(log.index.spans_of_stream(stream, from, direction)),
             None if direction == Direction::Backward => Some(log.index.spans(from, direction)),
             None => None,
@@ -126,7 +164,7 @@ impl Scan {
             file_end: view.entry_count,
             log,
             direction,
-            stream,
+            filter,
             rest,
             walk,
             batch: None,
@@ -155,7 +193,7 @@ impl Scan {
             if index >= self.file_end {
                 self.step_over(index..index + 1);
                 match self.log.entry(index) {
-                    Ok(entry) if self.wants(entry.stream()) => return Some(Ok(entry)),
+                    Ok(entry) if self.filter.wants(entry.header()) => return Some(Ok(entry)),
                     Ok(_) => continue,
                     Err(error) => return Some(Err(error)),
                 }
@@ -166,7 +204,7 @@ impl Scan {
             if let Some(batch) = &self.batch {
                 let entry = self.log.entry_of(batch, position_in(batch, index));
                 self.step_over(index..index + 1);
-                if self.wants(entry.stream()) {
+                if self.filter.wants(entry.header()) {
                     return Some(Ok(entry));
                 }
                 continue;
@@ -183,7 +221,7 @@ impl Scan {
                 Err(_) => {
                     let (log, read_ahead) = (Arc::clone(&self.log), self.walk.reader.read_ahead());
                     let rest = self.rest.clone();
-                    match Self::new(log, rest, self.stream, self.direction, read_ahead) {
+                    match Self::new(log, rest, self.filter, self.direction, read_ahead) {
                         Ok(again) => *self = Self { cut_off: self.cut_off.take(), ..again },
                         Err(error) => return Some(Err(error)),
                     }
@@ -191,10 +229,6 @@ impl Scan {
             }
         }
         None
-    }
-
-    fn wants(&self, stream: StreamId) -> bool {
-        self.stream.is_none_or(|wanted| wanted == stream)
     }
 
     /// Takes `indices` off what is left.
@@ -211,8 +245,10 @@ impl Scan {
             Direction::Forward => self.rest.start = self.rest.start.max(batch.first_index()),
             Direction::Backward => self.rest.end = self.rest.end.min(batch.end_index()),
         }
-        let wanted =
-            self.stream.is_none() || batch.streams().any(|stream| Some(stream) == self.stream);
+        let wanted = match self.filter {
+            Filter::Stream(wanted) => batch.streams().any(|stream| stream == wanted),
+            Filter::Everything | Filter::Assets => true,
+        };
         if wanted {
             self.batch = Some(batch);
         } else {
@@ -244,7 +280,7 @@ impl Scan {
             let batch = Arc::new(
                 decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?,
             );
-            if self.stream.is_some() {
+            if matches!(self.filter, Filter::Stream(_)) {
                 self.log.cache.insert(self.log.id(), &batch);
             }
             return Ok(Some(batch));

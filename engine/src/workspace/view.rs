@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    ops::{Bound, Range, RangeBounds},
+    ops::{Bound, RangeBounds},
     sync::Arc,
     time::Duration,
 };
@@ -10,10 +10,9 @@ use std::{
 use super::Workspace;
 use crate::{
     bytes::{ClientId, Hash, LogId, StreamId, Timestamp},
-    entry::Kind,
     error::Corruption,
     index::DeclarationForm,
-    log::{Direction, Entry, Log, Predecessor, READ_AHEAD_LONG, ReadError, Scan},
+    log::{Direction, Entry, Filter, Log, Predecessor, READ_AHEAD_LONG, ReadError, Scan},
     merkle::{ConsistencyProof, InclusionProof},
 };
 
@@ -174,7 +173,7 @@ impl LogView {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn scan(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
-        Scan::new(Arc::clone(&self.log), bounds(&range), None, Direction::Forward, READ_AHEAD_LONG)
+        Scan::new(Arc::clone(&self.log), bounds(&range), Filter::Everything, Direction::Forward, READ_AHEAD_LONG)
     }
 
     /// As [`LogView::scan`], newest first.
@@ -183,22 +182,22 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn scan_backward(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
-        Scan::new(Arc::clone(&self.log), bounds(&range), None, Direction::Backward, READ_AHEAD_LONG)
+        Scan::new(Arc::clone(&self.log), bounds(&range), Filter::Everything, Direction::Backward, READ_AHEAD_LONG)
     }
 
-    /// The entries in `range` that claim assets or release claims, as they stand in the log.
+    /// The entries in `range` that claim assets or release claims, as they stand in the log. Reads only the parts of the
+    /// file that hold some of them.
     ///
     /// # Errors
     ///
     /// See [`ReadError`].
     pub fn scan_assets(
         &self,
-        range: Range<u64>,
+        range: impl RangeBounds<u64>,
         direction: Direction,
-    ) -> Result<impl Iterator<Item = Result<Entry, ReadError>> + use<>, ReadError> {
-        let scan = Scan::new(Arc::clone(&self.log), range, None, direction, READ_AHEAD_LONG)?;
-        let is_asset = |entry: &Entry| matches!(entry.kind(), Kind::ASSET | Kind::RELEASE);
-        Ok(scan.filter(move |entry| entry.as_ref().map_or(true, is_asset)))
+    ) -> Result<Scan, ReadError> {
+        let log = Arc::clone(&self.log);
+        Scan::new(log, bounds(&range), Filter::Assets, direction, STREAM_READ_AHEAD)
     }
 
     /// The entries of one stream in `range`. Reads only the parts of the file that hold some of it.
