@@ -39,7 +39,7 @@ pub(crate) struct SalvageArgs {
     /// Print the report as one JSON object
     ///
     /// Its members: `workspace`, `client`, `log`, `path`, `complete`, `totals`, `logs` (of each `client`, `log`, `files`,
-    /// `entries`, `carried`, `root`, `appended`, `gaps`, `incomplete`, `renamed`), `left_out`, `notes`, `check`.
+    /// `entries`, `carried`, `root`, `appended`, `gaps`, `incomplete`, `renamed`), `assets`, `left_out`, `notes`, `check`.
     #[arg(long)]
     json: bool,
 }
@@ -106,6 +106,11 @@ fn print(report: &SalvageReport, out: &mut impl Write) -> io::Result<()> {
         human::counted(totals.logs, "log")
     )?;
     writeln!(out, "appended  {} from behind gaps", human::counted(totals.appended, "change"))?;
+    let pinned = if report.assets.pinned { ", pinned, since their claims may be lost" } else { "" };
+    writeln!(out, "assets    {} whole{pinned}", human::count(report.assets.whole))?;
+    for id in &report.assets.damaged {
+        writeln!(out, "  asset {id}: no whole copy was found")?;
+    }
     let missing = if report.is_complete() { "nothing".to_owned() } else { missing(report) };
     writeln!(out, "missing   {missing}")
 }
@@ -125,6 +130,9 @@ fn missing(report: &SalvageReport) -> String {
     }
     if totals.left_out > 0 {
         parts.push(format!("{} left out", human::counted(totals.left_out, "segment")));
+    }
+    if !report.assets.damaged.is_empty() {
+        parts.push(human::counted(report.assets.damaged.len() as u64, "damaged asset"));
     }
     if !report.check.is_clean() {
         parts.push("the new workspace is not sound".to_owned());

@@ -6,8 +6,9 @@
 //!   `places`: the map of the shared packs, and its cache; `names`: of files;
 //! - `ingest`: content in; `pipeline`: over the cores; `shared`: adding to the shared packs, one sync for many;
 //! - `read`: content out, verified; `partial`: content that comes in pieces;
-//! - `collect`: taking back room; `pins`: what is never taken.
+//! - `backup`: a copy of all of it; `collect`: taking back room; `pins`: what is never taken.
 
+mod backup;
 mod collect;
 mod error;
 mod ingest;
@@ -32,6 +33,8 @@ pub(crate) use self::{
     collect::Thresholds,
     error::StoreError,
     ingest::{Added, What},
+    packs::Pack,
     partial::PartialAsset,
     store::{Lease, Store, StoreOptions},
+    walk::{Step, Walk},
 };

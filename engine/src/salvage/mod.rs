@@ -24,9 +24,11 @@
 //! - `find`, `patient`: what is in the folder, read as far as the disk allows;
 //! - `frames`: the sound frames of one file; `survey`: the first pass; `carry`: the second; `changes`, `append`: the
 //!   third;
+//! - `assets`: whole assets out of any packs;
 //! - `new`: the folder that is written; `report`: what came of it.
 
 mod append;
+mod assets;
 mod carry;
 mod changes;
 mod find;
@@ -43,6 +45,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::assets::SalvagedAssets;
 pub use self::report::{
     Appended, Gap, IncompleteChange, LeftOut, Note, RenamedStream, SalvageReport, SalvageTotals,
     SalvagedFile, SalvagedLog,
@@ -61,12 +64,16 @@ use crate::{
     error::IoError,
     io::{Disk, DiskFile, LockKind, OsDisk},
     log::{AppendError, ReadError},
+    workspace::AssetError,
 };
 
 /// Why nothing was salvaged, or why it was not finished.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SalvageError {
+    /// An asset could not be taken over.
+    #[error(transparent)]
+    Asset(AssetError),
     /// The operating system refused something. What cannot be read of the damaged segments is no error: it is lost.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -273,12 +280,17 @@ pub fn salvage_on(
     let own = new.open_log()?;
     append_rest(&mut salvaged, &replicas, &mut NewLog::new(&own, rows))?;
     drop(replicas);
+    let logs: Vec<SalvagedLog> =
+        salvaged.into_iter().map(|log| log.conclude(&mut finds.notes)).collect();
+    // What claims them may be among what is lost.
+    let may_be_unclaimed = !finds.left_out.is_empty() || logs.iter().any(|log| !log.gaps.is_empty());
+    let ids = (workspace, own.client());
+    let assets = assets::carry(disk, from, into, ids, may_be_unclaimed, &mut finds.notes)?;
     let metadata = new.finish(&own)?;
     drop((own, held));
     let check = check::check_on(disk, into, Depth::Payloads, |done, all| {
         progress(total + done, total + all);
     })?;
-    let logs = salvaged.into_iter().map(|log| log.conclude(&mut finds.notes)).collect();
     let Finds { left_out, notes, .. } = finds;
     let (client, log) = (metadata.client, metadata.log);
     Ok(SalvageReport {
@@ -287,6 +299,7 @@ pub fn salvage_on(
         log,
         path: into.to_owned(),
         logs,
+        assets,
         left_out,
         notes,
         check,

@@ -7,6 +7,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
+use super::SalvagedAssets;
 use crate::{
     bytes::{ClientId, Hash, LogId, WorkspaceId},
     check,
@@ -27,6 +28,8 @@ pub struct SalvageReport {
     pub path: PathBuf,
     /// What came of each log, in the order of their ids.
     pub logs: Vec<SalvagedLog>,
+    /// Assets that were taken over.
+    pub assets: SalvagedAssets,
     /// Segments of which nothing could be taken.
     pub left_out: Vec<LeftOut>,
     /// What is worth knowing and no loss.
@@ -193,14 +196,19 @@ impl SalvageReport {
     /// Whether nothing is missing, and the new workspace is sound.
     pub fn is_complete(&self) -> bool {
         let totals = self.totals();
-        totals.gaps == 0 && totals.incomplete == 0 && totals.left_out == 0 && self.check.is_clean()
+        totals.gaps == 0
+            && totals.incomplete == 0
+            && totals.left_out == 0
+            && self.assets.damaged.is_empty()
+            && self.check.is_clean()
     }
 }
 
-/// An object with `workspace`, `client`, `log`, `path`, `complete`, `totals`, `logs`, `left_out`, `notes` and `check`.
+/// An object with `workspace`, `client`, `log`, `path`, `complete`, `totals`, `logs`, `assets`, `left_out`, `notes` and
+/// `check`.
 impl Serialize for SalvageReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("SalvageReport", 10)?;
+        let mut out = serializer.serialize_struct("SalvageReport", 11)?;
         out.serialize_field("workspace", &self.workspace)?;
         out.serialize_field("client", &self.client)?;
         out.serialize_field("log", &self.log)?;
@@ -208,6 +216,7 @@ impl Serialize for SalvageReport {
         out.serialize_field("complete", &self.is_complete())?;
         out.serialize_field("totals", &self.totals())?;
         out.serialize_field("logs", &self.logs)?;
+        out.serialize_field("assets", &self.assets)?;
         out.serialize_field("left_out", &self.left_out)?;
         out.serialize_field("notes", &self.notes)?;
         out.serialize_field("check", &self.check)?;

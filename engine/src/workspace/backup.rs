@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Metadata, Workspace, segment_path};
+use super::{AssetError, Metadata, Workspace, segment_path};
 use crate::{
     error::{Corruption, IoContext as _, IoError},
     io::{Access, DiskFile, temporary_name},
@@ -31,6 +31,9 @@ pub enum BackupError {
     /// A log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The packs cannot be copied: an asset is damaged, or the disk is full.
+    #[error(transparent)]
+    Asset(#[from] AssetError),
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -39,7 +42,7 @@ pub enum BackupError {
 impl Workspace {
     /// Copies the workspace into the folder `to`, which must be missing or empty, while others go on appending.
     ///
-    /// The copy is what was durable when it was called. It is a copy of this very client: use it in the place of this
+    /// The copy is what was durable when it was called, assets that are here included, each verified in the copy. It is a copy of this very client: use it in the place of this
     /// workspace, never beside it, or the log forks. `progress` is told bytes done and bytes in all.
     ///
     /// # Errors
@@ -60,9 +63,13 @@ impl Workspace {
         disk.create_dir(&logs_folder).context(&logs_folder, "create")?;
         disk.sync_dir(to).context(to, "sync")?;
 
+        // Before the logs, so that nothing goes which they claim.
+        let store = self.assets().store().map_err(AssetError::from)?;
+        let mut packs = store.begin_copy();
         let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
         let states = logs.iter().map(|log| durable_state(log)).collect::<Result<Vec<_>, _>>()?;
-        let total: u64 = states.iter().map(|state| state.end_offset).sum();
+        let logs_len: u64 = states.iter().map(|state| state.end_offset).sum();
+        let total = logs_len + packs.look().map_err(AssetError::from)?;
         let mut done = 0;
         for (log, state) in logs.iter().zip(states) {
             let len = state.end_offset;
@@ -71,6 +78,9 @@ impl Workspace {
             progress(done, total);
         }
         disk.sync_dir(&logs_folder).context(&logs_folder, "sync")?;
+        packs
+            .copy(&to.join("assets"), &mut |copied| progress(done + copied, total))
+            .map_err(AssetError::from)?;
         Metadata::load(disk, &self.inner.path).map_or_else(
             |_| self.inner.metadata.store(disk, to),
             |metadata| metadata.store(disk, to),
