@@ -12,19 +12,21 @@ mod frame;
 mod index;
 mod memory;
 mod operations;
+mod pack;
 mod proof;
 mod segment;
+mod table;
 
 pub use self::{
     batch::batch, bundle::bundle, control::control, frame::frame, index::index, memory::MemoryDisk,
-    operations::operations, proof::proof, segment::segment,
+    operations::operations, pack::pack, proof::proof, segment::segment, table::table,
 };
 
 /// What is done with some bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("frame", frame),
     ("batch", batch),
     ("segment", segment),
@@ -33,4 +35,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("proof", proof),
     ("control", control),
     ("operations", operations),
+    ("pack", pack),
+    ("table", table),
 ];
