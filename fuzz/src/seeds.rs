@@ -4,10 +4,15 @@ use std::{fs, path::Path, sync::Arc};
 
 use annals::{
     AssetClaim, AssetId, AssetUrl, ClaimRef, ClientId, EntryHeader, Frontier, Hash, LogId, Options,
-    Release, StreamId, Timestamp, Workspace,
+    Release, StreamId, Timestamp, Workspace, WorkspaceId,
     batch::Encoder,
+    bytes::SaltedCrc,
     entry::{Kind, Part},
     io::Disk,
+    pack::{
+        CHUNK_LEN, ChunkEncoder, Codec, HaveHeader, HaveRow, PackHeader, PackKind, RecordHeader,
+        TableBuilder, chunk_cv, encode_record, pins,
+    },
 };
 use annals_tests::fuzzing::MemoryDisk;
 
@@ -111,5 +116,66 @@ fn main() {
             &mut batch,
         );
         put("batch", name, &batch);
+    }
+
+    packs(&put);
+}
+
+/// Seeds for what packs consist of. The first byte says what it is to `pack`.
+fn packs(put: &dyn Fn(&str, &str, &[u8])) {
+    let with_first = |first: u8, bytes: &[u8]| [&[first], bytes].concat();
+    let id = |byte| Hash::from_bytes([byte; 32]);
+    let header = PackHeader {
+        kind: PackKind::Shared,
+        number: 1,
+        created: None,
+        workspace: WorkspaceId::from_bytes([1; 16]),
+        client: ClientId::from_bytes([2; 16]),
+        salt: [7; 16],
+        writer: "seeds".to_owned(),
+        version_minor: 0,
+        compatible_features: 0,
+    };
+    put("pack", "head", &with_first(0, &header.encode_head()));
+
+    let crc = SaltedCrc::new(&[7; 16]);
+    let long = [&b"some text "[..]; 2 * CHUNK_LEN / 10 + 1].concat();
+    for (name, content, codec) in [
+        ("empty", &b""[..], Codec::Stored),
+        ("short", b"hello", Codec::Stored),
+        ("text", &long[..500], Codec::Zstd),
+        ("chunks", &long, Codec::Zstd),
+    ] {
+        let mut encoder = ChunkEncoder::new(1);
+        let mut table = TableBuilder::new(codec);
+        let mut data = Vec::new();
+        for (index, chunk) in (0..).zip(content.chunks(CHUNK_LEN)) {
+            let stored = if codec == Codec::Zstd { encoder.encode(chunk) } else { chunk };
+            data.extend_from_slice(stored);
+            table.push(chunk_cv(index, chunk), u32::try_from(stored.len()).expect("short"));
+        }
+        let (table, id) = table.finish(&content[..content.len().min(CHUNK_LEN)]);
+        let header = RecordHeader::asset(id, content.len() as u64, codec, data.len() as u64, 3);
+        let record = encode_record(header.at(8192, 8192), &data, &table, crc);
+        put("pack", name, &with_first(1, &record));
+    }
+    let dropped = RecordHeader::drop_of(id(9), 1, 8192).at(8320, 8192);
+    put("pack", "drop", &with_first(1, &encode_record(dropped, b"", b"", crc)));
+    let mark = RecordHeader::mark().at(8440, 8440);
+    put("pack", "mark", &with_first(1, &encode_record(mark, b"", b"", crc)));
+
+    let journal = HaveHeader { size: 9 * CHUNK_LEN as u64, id: id(9), salt: [7; 16] };
+    let mut bytes = journal.encode().to_vec();
+    for (first_chunk, count) in [(0, 2), (6, 3)] {
+        let cvs = (0..count).map(id).collect();
+        bytes.extend(HaveRow { first_chunk, cvs }.encode(journal.crc()));
+    }
+    put("pack", "journal", &with_first(2, &bytes));
+    put("pack", "pins", &with_first(3, &pins::encode(&[id(1), id(2), id(9)])));
+
+    for (name, count) in [("few", 3_u64), ("many", 600)] {
+        let numbers = [count.to_le_bytes(), 4321_u64.to_le_bytes()].concat();
+        let hashes = [[1; 32], [2; 32], [3; 32]].concat();
+        put("table", name, &[&numbers[..], &hashes, b"and a bit more"].concat());
     }
 }

@@ -12,20 +12,22 @@ mod frame;
 mod index;
 mod memory;
 mod operations;
+mod pack;
 mod proof;
 mod segment;
+mod table;
 mod url;
 
 pub use self::{
     batch::batch, bundle::bundle, control::control, frame::frame, index::index, memory::MemoryDisk,
-    operations::operations, proof::proof, segment::segment, url::url,
+    operations::operations, pack::pack, proof::proof, segment::segment, table::table, url::url,
 };
 
 /// What is done with some bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("frame", frame),
     ("batch", batch),
     ("segment", segment),
@@ -35,4 +37,6 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("control", control),
     ("url", url),
     ("operations", operations),
+    ("pack", pack),
+    ("table", table),
 ];

@@ -75,6 +75,48 @@
 //! | [`pins`] | what is kept whatever the logs say (K-14) |
 //!
 //! Normative: `format-spec.md`, section 13.
+//!
+//! # Examples
+//!
+//! A record in memory, and two of its chunks for somebody who has only the id:
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use annals::{
+//!     Hash,
+//!     bytes::SaltedCrc,
+//!     pack::{
+//!         CHUNK_LEN, ChunkEncoder, Codec, RecordHeader, TableBuilder, chunk_cv, decode_record,
+//!         encode_record,
+//!         proof::{range_proof, verify_range},
+//!     },
+//! };
+//!
+//! let content = b"some text ".repeat(50_000);
+//! let size = content.len() as u64;
+//! let (mut encoder, mut table, mut data) = (ChunkEncoder::new(1), TableBuilder::new(Codec::Zstd), Vec::new());
+//! for (index, chunk) in (0..).zip(content.chunks(CHUNK_LEN)) {
+//!     let stored = encoder.encode(chunk);
+//!     data.extend_from_slice(stored);
+//!     table.push(chunk_cv(index, chunk), u32::try_from(stored.len())?);
+//! }
+//! let (table, id) = table.finish(&[]);
+//! let crc = SaltedCrc::new(&[7; 16]);
+//! let header = RecordHeader::asset(id, size, Codec::Zstd, data.len() as u64, 0).at(8192, 8192);
+//! let bytes = encode_record(header, &data, &table, crc);
+//! assert!(bytes.len() < content.len() / 100);
+//!
+//! let record = decode_record(&bytes, 8192, crc)?;
+//! let node = |level, j| {
+//!     let at = record.header.shape().node_offset(level, j) as usize;
+//!     Ok::<_, Infallible>(Hash::from_bytes(*record.table[at..].first_chunk().unwrap()))
+//! };
+//! let proof = range_proof(record.header.chunk_count(), 2..4, node)?;
+//! assert_eq!(proof.len(), 2);
+//! verify_range(id, size, 2, &content[2 * CHUNK_LEN..4 * CHUNK_LEN], &proof)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::asset::{ASSET_SIZE_MAX, PIN_COUNT_MAX};
 

@@ -11,6 +11,8 @@ use crate::bytes::{Hash, Put as _, Reader, SaltedCrc, fixed};
 const MAGIC: [u8; 4] = *b"ANK1";
 const CRC_OFFSET: usize = RECORD_HEADER_LEN - 4;
 const FLAG_CRITICAL: u8 = 1;
+/// No file is that long: offsets of the parts of a record below it do not overflow.
+const OFFSET_MAX: u64 = 1 << 62;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -205,7 +207,8 @@ impl RecordHeader {
 
     /// Whether all fields are within their limits and fit each other (K-3).
     fn is_well_formed(&self) -> bool {
-        let placed = self.offset.is_multiple_of(RECORD_ALIGN)
+        let placed = self.offset <= OFFSET_MAX
+            && self.offset.is_multiple_of(RECORD_ALIGN)
             && (PACK_HEAD_LEN..=self.offset).contains(&self.synced_upto);
         let fits = match self.kind {
             RecordKind::Asset => {

@@ -72,7 +72,7 @@ impl TableShape {
     }
 }
 
-/// Builds a table chunk by chunk. Holds no more than the table.
+/// Builds a table chunk by chunk. Holds the table, and little else.
 #[derive(Clone, Debug)]
 pub struct TableBuilder {
     codec: Codec,

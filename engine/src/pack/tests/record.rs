@@ -216,10 +216,12 @@ fn a_header_breaks_no_rule() {
         assert_eq!(changed(mark, |bytes| bytes[at] = 8), malformed, "{at}");
     }
     assert_eq!(changed(mark, set(24, 8192)), malformed);
-    // A place that no record has.
-    let mut bytes = asset().encode(crc());
-    bytes[16..24].copy_from_slice(&9001_u64.to_le_bytes());
-    assert_eq!(RecordHeader::decode(&sealed(bytes), 9001, crc()), malformed);
+    // Places that no record has.
+    for offset in [9001, (1 << 62) + 8, u64::MAX - 7] {
+        let mut bytes = asset().encode(crc());
+        bytes[16..24].copy_from_slice(&offset.to_le_bytes());
+        assert_eq!(RecordHeader::decode(&sealed(bytes), offset, crc()), malformed, "{offset}");
+    }
 }
 
 #[test]
