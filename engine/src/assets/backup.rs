@@ -71,11 +71,7 @@ impl PacksToCopy<'_> {
 
     /// Copies them into the folder of assets `to`, and verifies every asset in the copy: a backup of rot would be found
     /// when it is needed. `progress` is told bytes.
-    pub(crate) fn copy(
-        &self,
-        to: &Path,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), StoreError> {
+    pub(crate) fn copy(&self, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
         let store = self.store;
         let pins = store.pins();
         if self.files.is_empty() && pins.is_empty() {

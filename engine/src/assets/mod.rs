@@ -4,7 +4,7 @@
 //!
 //! - `store`: what is where; `packs`: files of packs, and what all of them hold; `walk`: over the records of one;
 //!   `places`: the map of the shared packs, and its cache; `names`: of files;
-//! - `ingest`: content in; `pipeline`: over the cores; `shared`: adding to the shared packs, one sync for many;
+//! - `ingest`: content in; `single`: into a file of its own; `slab`, `pipeline`: over the cores; `shared`: adding to the shared packs, one sync for many;
 //! - `read`: content out, verified; `partial`: content that comes in pieces;
 //! - `backup`: a copy of all of it; `collect`: taking back room; `pins`: what is never taken.
 
@@ -20,6 +20,8 @@ mod pipeline;
 mod places;
 mod read;
 mod shared;
+mod single;
+mod slab;
 mod store;
 mod walk;
 

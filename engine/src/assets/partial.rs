@@ -10,9 +10,10 @@ use std::{
 
 use super::{
     error::{AssetFault, StoreError, write_error},
-    ingest::{SINGLE_DATA_OFFSET, What, write_single_rest},
+    ingest::What,
     names,
     packs::Pack,
+    single::{SINGLE_DATA_OFFSET, write_single_rest},
     store::Store,
 };
 use crate::{

@@ -15,7 +15,7 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use crate::bytes::Timestamp;
 
-pub use self::os::OsDisk;
+pub use self::os::{OsDisk, OsFile};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -163,8 +163,7 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     }
 
     /// The file of the operating system behind it, if there is one: for [`DiskFile::copy_range`].
-    #[allow(clippy::disallowed_types, reason = "it is handed from one file of `io` to another")]
-    fn os_file(&self) -> Option<&std::fs::File> {
+    fn os_file(&self) -> Option<&OsFile> {
         None
     }
 

@@ -12,6 +12,9 @@ use std::{
 use super::{Access, DirEntry, Disk, DiskFile, LockKind};
 use crate::bytes::Timestamp;
 
+/// A file of the operating system.
+pub use std::fs::File as OsFile;
+
 /// The files, the clock and the random numbers of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;

@@ -283,7 +283,8 @@ pub fn salvage_on(
     let logs: Vec<SalvagedLog> =
         salvaged.into_iter().map(|log| log.conclude(&mut finds.notes)).collect();
     // What claims them may be among what is lost.
-    let may_be_unclaimed = !finds.left_out.is_empty() || logs.iter().any(|log| !log.gaps.is_empty());
+    let may_be_unclaimed =
+        !finds.left_out.is_empty() || logs.iter().any(|log| !log.gaps.is_empty());
     let ids = (workspace, own.client());
     let assets = assets::carry(disk, from, into, ids, may_be_unclaimed, &mut finds.notes)?;
     let metadata = new.finish(&own)?;

@@ -173,7 +173,13 @@ impl LogView {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn scan(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
-        Scan::new(Arc::clone(&self.log), bounds(&range), Filter::Everything, Direction::Forward, READ_AHEAD_LONG)
+        Scan::new(
+            Arc::clone(&self.log),
+            bounds(&range),
+            Filter::Everything,
+            Direction::Forward,
+            READ_AHEAD_LONG,
+        )
     }
 
     /// As [`LogView::scan`], newest first.
@@ -182,7 +188,13 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn scan_backward(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
-        Scan::new(Arc::clone(&self.log), bounds(&range), Filter::Everything, Direction::Backward, READ_AHEAD_LONG)
+        Scan::new(
+            Arc::clone(&self.log),
+            bounds(&range),
+            Filter::Everything,
+            Direction::Backward,
+            READ_AHEAD_LONG,
+        )
     }
 
     /// The entries in `range` that claim assets or release claims, as they stand in the log. Reads only the parts of the
