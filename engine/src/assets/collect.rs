@@ -139,8 +139,7 @@ impl Collection<'_> {
             }
             done += lens[&number];
             let fits = !report.disk_full || tally.live.is_empty();
-            let went =
-                fits && (dry_run || self.replace_pack(number, &tally, needs, &mut report)?);
+            let went = fits && (dry_run || self.replace_pack(number, needs, &mut report)?);
             if !went {
                 tallies.insert(number, tally);
                 continue;
@@ -172,10 +171,11 @@ impl Collection<'_> {
     /// Writes these shared packs anew with all that counts in them, so that nothing else is left.
     pub(crate) fn rewrite(&self, numbers: &[u64]) -> Result<(), StoreError> {
         let mut report = CollectReport::default();
-        let (tallies, _) = self.tally(&|_| true);
         for number in numbers {
-            let Some(tally) = tallies.get(number) else { continue };
-            let went = self.replace_pack(*number, tally, &|_| true, &mut report)?;
+            if !self.store.state.lock().packs.contains_key(number) {
+                continue;
+            }
+            let went = self.replace_pack(*number, &|_| true, &mut report)?;
             if !went {
                 let path = self.store.folder.join(names::shared(*number));
                 return Err(StoreError::NotRewritten(path));
@@ -271,16 +271,7 @@ impl Collection<'_> {
             state.packs.keys().map(|number| (*number, Tally::default())).collect();
         for (id, place) in state.places.all() {
             let Some(tally) = tallies.get_mut(&place.number) else { continue };
-            let is_newest = state.places.last(&id) == Some(place);
-            if is_newest && (needs(&id) || self.is_kept(&state, &id)) {
-                tally.live.push((id, place));
-                tally.live_len += place.record_len;
-            } else {
-                tally.dead.push((id, place));
-            }
-        }
-        for tally in tallies.values_mut() {
-            tally.live.sort_unstable_by_key(|(_, place)| place.offset);
+            self.count(tally, &state, needs, id, place);
         }
         (tallies, lens)
     }
@@ -321,11 +312,10 @@ impl Collection<'_> {
     fn replace_pack(
         &self,
         number: u64,
-        tally: &Tally,
         needs: &dyn Fn(&AssetId) -> bool,
         report: &mut CollectReport,
     ) -> Result<bool, StoreError> {
-        match self.copy_live(number, tally, needs, report) {
+        match self.copy_live(number, needs, report) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(StoreError::DiskFull(_)) => {
@@ -337,17 +327,12 @@ impl Collection<'_> {
         self.store.sync()?;
         let path = self.store.folder.join(names::shared(number));
         let mut state = self.store.state.lock();
-        if state.active.as_ref().is_some_and(|active| active.pack.header.number == number) {
+        // Looked at again: somebody may have begun to need what was not needed.
+        let rest = self.in_pack(&state, number, needs);
+        if !rest.live.is_empty() {
             return Ok(false);
         }
-        // What was leased since the copying began still has to be taken along.
-        let wanted = |state: &MutexGuard<'_, State>, id: &AssetId, place: &Place| {
-            state.places.last(id) == Some(*place) && (needs(id) || self.is_kept(state, id))
-        };
-        if tally.live.iter().chain(&tally.dead).any(|(id, place)| wanted(&state, id, place)) {
-            return Ok(false);
-        }
-        for (id, place) in tally.live.iter().chain(&tally.dead) {
+        for (id, place) in &rest.dead {
             state.places.forget(id, place.spot());
         }
         state.packs.remove(&number);
@@ -362,16 +347,47 @@ impl Collection<'_> {
         Ok(true)
     }
 
+    /// What is in one pack now.
+    fn in_pack(
+        &self,
+        state: &MutexGuard<'_, State>,
+        number: u64,
+        needs: &dyn Fn(&AssetId) -> bool,
+    ) -> Tally {
+        let mut tally = Tally::default();
+        for (id, place) in state.places.all().filter(|(_, place)| place.number == number) {
+            self.count(&mut tally, state, needs, id, place);
+        }
+        tally.live.sort_unstable_by_key(|(_, place)| place.offset);
+        tally
+    }
+
+    fn count(
+        &self,
+        tally: &mut Tally,
+        state: &MutexGuard<'_, State>,
+        needs: &dyn Fn(&AssetId) -> bool,
+        id: AssetId,
+        place: Place,
+    ) {
+        let is_newest = state.places.last(&id) == Some(place);
+        if is_newest && (needs(&id) || self.is_kept(state, &id)) {
+            tally.live.push((id, place));
+            tally.live_len += place.record_len;
+        } else {
+            tally.dead.push((id, place));
+        }
+    }
+
     /// Adds what is needed of a pack to another one.
     fn copy_live(
         &self,
         number: u64,
-        tally: &Tally,
         needs: &dyn Fn(&AssetId) -> bool,
         report: &mut CollectReport,
     ) -> Result<bool, StoreError> {
         let store = self.store;
-        {
+        let tally = {
             let mut state = store.state.lock();
             while state.syncing {
                 store.changed.wait(&mut state);
@@ -385,7 +401,9 @@ impl Collection<'_> {
                 // Its number must not come again (K-9), nor may anything be added to it.
                 store.begin_pack(&mut state)?;
             }
-        }
+            // Only now: what others added until then is in it too.
+            self.in_pack(&state, number, needs)
+        };
         let path = store.folder.join(names::shared(number));
         let pack = Pack::open(&*store.disk, &path, Access::Read, store.workspace)?;
         for (id, place) in &tally.live {
