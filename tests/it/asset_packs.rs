@@ -374,3 +374,162 @@ fn model_run(seed: u64) {
         }
     }
 }
+
+/// The same in short, where every call can fail: what was acknowledged before, and how it ended.
+fn try_work(disk: &SimDisk) -> (Facts, Result<(), String>) {
+    fn steps(disk: &SimDisk, facts: &mut Facts) -> Result<(), String> {
+        let told = |error: &dyn std::fmt::Display| error.to_string();
+        let workspace = Workspace::open_on(Arc::new(disk.clone()), Path::new(FOLDER), options())
+            .map_err(|error| told(&error))?;
+        let assets = workspace.assets();
+        for round in 0..2 {
+            let (small, large) = (content(round, 500), content(50 + round, LARGE_LEN));
+            let mut batch = assets.batch();
+            for content in [&small, &large] {
+                batch.put(&content[..], AssetMeta::default()).map_err(|error| told(&error))?;
+            }
+            batch.commit().map_err(|error| told(&error))?;
+            workspace.commit().map_err(|error| told(&error))?;
+            facts.acknowledge(disk, &[&small, &large]);
+            assets.pin(&AssetId::of(&small)).map_err(|error| told(&error))?;
+        }
+        for gone in [content(0, 500), content(50, LARGE_LEN)] {
+            let id = AssetId::of(&gone);
+            facts.give_up(disk, &id);
+            assets.unpin(&id).map_err(|error| told(&error))?;
+            assets.release(&id).map_err(|error| told(&error))?;
+        }
+        let options = CollectOptions::default().waste_percent_min(0);
+        let report = assets.collect(&options, |_, _| true).map_err(|error| told(&error))?;
+        if report.disk_full {
+            return Err("the disk is full".to_owned());
+        }
+        workspace.reindex_assets().map_err(|error| told(&error))?;
+        workspace.close().map_err(|error| told(&error))
+    }
+    let mut facts = Facts::default();
+    let result = steps(disk, &mut facts);
+    (facts, result)
+}
+
+#[test]
+fn each_call_that_fails_is_reported_and_nothing_is_lost() {
+    let fresh = SimDisk::new(1);
+    drop(create(Arc::new(fresh.clone())));
+    let calls = {
+        let disk = fresh.after_kill();
+        let before = disk.call_count();
+        try_work(&disk).1.unwrap();
+        disk.call_count() - before
+    };
+    let mut failed = 0;
+    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::Other] {
+        for call in 0..calls {
+            let disk = fresh.after_kill();
+            disk.fail_nth_call(call, true, kind);
+            let (facts, result) = try_work(&disk);
+            failed += u64::from(result.is_err());
+            disk.heal();
+            let what = format!("call {call}, {kind:?}: {result:?}");
+            judge(&disk, &facts, u64::MAX, &what);
+        }
+    }
+    println!("assets: {calls} calls, {failed} runs with a failure");
+    assert!(failed > calls, "most calls cannot be done without");
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_from_being_taken_back() {
+    let disk = SimDisk::new(3);
+    let workspace = create(Arc::new(disk.clone()));
+    let assets = workspace.assets();
+    let gone: Vec<Vec<u8>> =
+        (0..20).map(|n| content(n, if n % 2 == 0 { 3_000 } else { LARGE_LEN })).collect();
+    let kept = content(99, 2_000);
+    let ids: Vec<AssetId> = gone.iter().map(|content| put(&workspace, content)).collect();
+    let kept_id = put(&workspace, &kept);
+    workspace.commit().unwrap();
+    for id in &ids {
+        assets.release(id).unwrap();
+    }
+    workspace.commit().unwrap();
+    disk.limit_space(disk.used_space());
+    assert!(matches!(
+        assets.put(&content(100, LARGE_LEN)[..], AssetMeta::default()),
+        Err(AssetError::DiskFull(_))
+    ));
+    let report = assets.collect(&CollectOptions::default(), |_, _| true).unwrap();
+    assert_eq!(report.removed_assets, 20, "{report:?}");
+    assert_eq!(whole(&workspace, &kept_id).unwrap(), kept);
+    put(&workspace, &content(100, LARGE_LEN));
+    workspace.commit().unwrap();
+}
+
+#[test]
+fn equal_content_is_stored_once_by_however_many_threads() {
+    for len in [4_000, 3 * LARGE_LEN] {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::create(folder.path().join("w"), options()).unwrap();
+        let content = content(1, len);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| put(&workspace, &content));
+            }
+        });
+        workspace.commit().unwrap();
+        assert_eq!(workspace.assets().list().unwrap().count(), 16);
+        workspace.close().unwrap();
+        let files = crate::support::files_of(&folder.path().join("w/assets"));
+        let stored: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(stored < len + 30_000, "{len} bytes take {stored}");
+    }
+}
+
+#[test]
+fn what_comes_while_garbage_is_collected_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = Workspace::create(folder.path().join("w"), options()).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let kept = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3_u64)
+            .map(|thread| {
+                let workspace = &workspace;
+                scope.spawn(move || {
+                    let mut kept = Vec::new();
+                    for n in 0..60 {
+                        // The same few contents again and again, so that many are released and come back.
+                        let content = content(
+                            thread * 10 + n % 7,
+                            if n % 9 == 0 { LARGE_LEN } else { 1_500 },
+                        );
+                        let id = put(workspace, &content);
+                        if n % 2 == 0 {
+                            workspace.assets().release(&id).unwrap();
+                        }
+                        kept.push((id, content));
+                    }
+                    // Claimed at last.
+                    for (_, content) in &kept {
+                        put(workspace, content);
+                    }
+                    kept
+                })
+            })
+            .collect();
+        let collector = scope.spawn(|| {
+            let options = CollectOptions::default().waste_percent_min(0);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                workspace.assets().collect(&options, |_, _| true).unwrap();
+            }
+        });
+        let kept: Vec<_> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        collector.join().unwrap();
+        kept
+    });
+    workspace.close().unwrap();
+    let workspace = Workspace::open(folder.path().join("w"), options()).unwrap();
+    for (id, content) in kept {
+        assert!(whole(&workspace, &id).unwrap() == content, "{id}");
+    }
+}
