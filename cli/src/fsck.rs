@@ -57,7 +57,7 @@ struct Args {
     /// The new log names the old one, which stays where it is and can be read and healed later.
     #[arg(long, requires = "repair")]
     successor: bool,
-    /// Print one JSON object: workspace, clean, logs, findings, corrected, exit
+    /// Print one JSON object: workspace, clean, logs, packs, findings, corrected, exit
     #[arg(long)]
     json: bool,
 }
@@ -157,7 +157,9 @@ fn print_report(report: &Report, args: &Args, out: &mut impl Write) -> io::Resul
         |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, notes) = (count(Severity::Error), count(Severity::Note));
     let entries: u64 = report.logs.iter().map(|log| log.entries).sum();
-    let bytes: u64 = report.logs.iter().map(|log| log.file_len).sum();
+    let in_logs: u64 = report.logs.iter().map(|log| log.file_len).sum();
+    let bytes = in_logs + report.packs.iter().map(|pack| pack.file_len).sum::<u64>();
+    let assets: u64 = report.packs.iter().map(|pack| pack.assets).sum();
     let verdict = match report.exit_code() {
         0 => "clean",
         1 => "clean now",
@@ -165,8 +167,8 @@ fn print_report(report: &Report, args: &Args, out: &mut impl Write) -> io::Resul
     };
     writeln!(
         out,
-        "{}: {verdict}: {} logs, {entries} entries, {bytes} bytes; {errors} errors, {notes} notes, {} \
-         corrections",
+        "{}: {verdict}: {} logs, {entries} entries, {assets} assets, {bytes} bytes; {errors} errors, {notes} \
+         notes, {} corrections",
         args.path.display(),
         report.logs.len(),
         report.corrected.len()

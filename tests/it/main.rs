@@ -1,5 +1,6 @@
 //! Integration tests of the engine, and the reference decoder that judges it.
 
+mod asset_check;
 mod asset_packs;
 mod concurrency;
 mod corruption;

@@ -115,7 +115,9 @@ impl Collection<'_> {
         dry_run: bool,
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<CollectReport, StoreError> {
-        let mut report = CollectReport::default();
+        let unusable = self.store.unusable().into_iter().map(|(path, _)| path);
+        let mut report =
+            CollectReport { skipped_packs: unusable.collect(), ..CollectReport::default() };
         self.unfinished_files(dry_run, &mut report)?;
         self.singles(needs, dry_run, &mut report)?;
         let (mut tallies, lens) = self.tally(needs);

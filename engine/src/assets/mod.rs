@@ -35,8 +35,10 @@ pub(crate) use self::{
     collect::Thresholds,
     error::StoreError,
     ingest::{Added, What},
+    names::{Kind as NameKind, asset_file, kind as kind_of_name, shared as shared_name},
     packs::Pack,
     partial::PartialAsset,
+    places::{Places, Spot, decode_index},
     store::{Lease, Store, StoreOptions},
     walk::{Step, Walk},
 };

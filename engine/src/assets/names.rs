@@ -1,6 +1,6 @@
 //! Names of files in `assets` (W-1).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{asset::AssetId, io::DirEntry};
 
@@ -74,4 +74,9 @@ pub(crate) fn of_end(folder: &str, entry: &DirEntry, end: &str) -> Option<AssetI
     let id: AssetId = (digits.len() == ID_LEN).then(|| digits.parse().ok())??;
     let is_its_name = id.to_string() == digits && digits.starts_with(folder);
     is_its_name.then_some(id)
+}
+
+/// The asset to which a file in the folder `folder` belongs, if its name has this ending.
+pub(crate) fn asset_file(folder: &Path, entry: &DirEntry, end: &str) -> Option<AssetId> {
+    of_end(&folder.file_name()?.to_string_lossy(), entry, end)
 }

@@ -99,6 +99,24 @@ pub enum Code {
     MoreDamage,
     /// A log could not be healed from the replicas given.
     NotHealed,
+    /// The head of a pack cannot be used: no asset in it can be read.
+    BadPackHead,
+    /// One of the two copies of a pack's header is damaged; the other serves.
+    BadPackUnit,
+    /// A pack of another workspace, or under another name than its own.
+    PackMismatch,
+    /// A record of a pack is damaged.
+    BadRecord,
+    /// A chunk of an asset is damaged; the others can be read.
+    BadChunk,
+    /// Bytes at the end of a shared pack, as a crash leaves them.
+    PackTornTail,
+    /// What is pinned cannot be read.
+    BadPins,
+    /// This client claims assets that are not on this device.
+    AssetNotHere,
+    /// Assets that no log claims.
+    OrphanAsset,
 }
 
 impl Code {
@@ -141,6 +159,15 @@ impl Code {
             Self::LiveWriter => "live-writer",
             Self::MoreDamage => "more-damage",
             Self::NotHealed => "not-healed",
+            Self::BadPackHead => "bad-pack-head",
+            Self::BadPackUnit => "bad-pack-unit",
+            Self::PackMismatch => "pack-mismatch",
+            Self::BadRecord => "bad-record",
+            Self::BadChunk => "bad-chunk",
+            Self::PackTornTail => "pack-torn-tail",
+            Self::BadPins => "bad-pins",
+            Self::AssetNotHere => "asset-not-here",
+            Self::OrphanAsset => "orphan-asset",
         }
     }
 
@@ -153,6 +180,9 @@ impl Code {
             | Self::SavedCut
             | Self::StraySegment
             | Self::ForeignFile
+            | Self::PackTornTail
+            | Self::AssetNotHere
+            | Self::OrphanAsset
             | Self::LiveWriter => Severity::Note,
             _ => Severity::Error,
         }
@@ -178,9 +208,11 @@ impl Code {
             | Self::MoreDamage => {
                 "All other entries can still be read; annals-fsck --repair --from PATH fetches the lost ones from a backup, a bundle or another client's replica."
             }
-            Self::BadHeaderUnit | Self::BadCheckpoint | Self::DamagedIndex | Self::StaleIndex => {
-                "annals-fsck --repair mends it without loss."
-            }
+            Self::BadHeaderUnit
+            | Self::BadCheckpoint
+            | Self::DamagedIndex
+            | Self::StaleIndex
+            | Self::BadPackUnit => "annals-fsck --repair mends it without loss.",
             Self::WrongCheckpoint | Self::WrongWatermark => {
                 "No entries are lost by it; compare with a backup or another client before writing to this log again."
             }
@@ -212,6 +244,20 @@ impl Code {
                 "It is never read; if it holds more than the log's own segment, put it into a folder of its own and fetch from there with annals-fsck --repair --from."
             }
             Self::ForeignFile => "It is never touched.",
+            Self::BadPackHead | Self::BadRecord | Self::BadChunk => {
+                "All other assets, and all other chunks of this one, can still be read; annals asset fetch --from OTHER brings it from another device, and annals asset add --verify from the same file."
+            }
+            Self::PackMismatch => "Move the file to where it belongs.",
+            Self::PackTornTail => {
+                "Nothing that was acknowledged is in it; annals gc takes the room back."
+            }
+            Self::BadPins => {
+                "Nothing is evicted or collected until annals-fsck --repair has put it aside; then pin again what is to stay."
+            }
+            Self::AssetNotHere => {
+                "They were evicted, or are lost; annals asset fetch --from OTHER brings them back."
+            }
+            Self::OrphanAsset => "annals gc removes them.",
             Self::LiveWriter => {
                 "Check again when the writer is closed to judge the ends of the logs as well."
             }

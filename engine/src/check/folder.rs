@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use super::{
-    CheckError, Code, Depth, Finding, Report, log,
+    CheckError, Code, Depth, Finding, Report, assets, log,
     seen::{self, Claim},
 };
 use crate::{
@@ -34,7 +34,7 @@ impl Run<'_> {
         self.report.findings.push(finding);
     }
 
-    fn find_file(&mut self, folder: &Path, entry: &DirEntry) {
+    pub(super) fn find_file(&mut self, folder: &Path, entry: &DirEntry) {
         let path = folder.join(&entry.name);
         let finding = if is_unfinished(entry) {
             // A writer is just writing it.
@@ -93,7 +93,7 @@ pub(super) fn check(
         let what = "the segment of this client's own log is missing";
         run.find(Finding::new(Code::MissingSegment, &segment_path(folder, own), what));
     }
-    let total = logs.iter().map(|(_, len)| len).sum();
+    let total = logs.iter().map(|(_, len)| len).sum::<u64>() + assets::total_len(&run)?;
     let mut before = 0;
     for (log, len) in logs {
         log::check(&mut run, log, &mut |offset| progress(before + offset.min(len), total))?;
@@ -101,6 +101,8 @@ pub(super) fn check(
         progress(before, total);
     }
     seen::check(&mut run)?;
+    assets::check(&mut run, &mut |done| progress(before + done, total))?;
+    progress(total, total);
     Ok(run.report)
 }
 
@@ -145,7 +147,7 @@ fn look_around(run: &mut Run<'_>) -> Result<Vec<(LogId, u64)>, CheckError> {
     for entry in list(&**run.disk, folder)? {
         let known = match entry.name.as_str() {
             "index.json" | "LOCK" => !entry.is_dir,
-            "logs" | "cache" => entry.is_dir,
+            "logs" | "cache" | "assets" => entry.is_dir,
             _ => false,
         };
         if !known {
@@ -162,7 +164,8 @@ fn look_around(run: &mut Run<'_>) -> Result<Vec<(LogId, u64)>, CheckError> {
     }
     let cache = folder.join("cache");
     for entry in list(&**run.disk, &cache)? {
-        let known = entry.is_dir && logs.iter().any(|(log, _)| log.to_string() == entry.name);
+        let is_log = |name: &str| logs.iter().any(|(log, _)| log.to_string() == name);
+        let known = entry.is_dir && (entry.name == "assets" || is_log(&entry.name));
         if !known {
             run.find_file(&cache, &entry);
         }
@@ -202,7 +205,7 @@ fn is_saved_cut(entry: &DirEntry) -> bool {
     parts.is_some_and(|(of, incarnation)| {
         let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_segment = |name: &str| name.parse::<LogId>().is_ok();
-        (of == "index.json" || of.strip_suffix(".seg").is_some_and(is_segment))
+        (matches!(of, "index.json" | "pins") || of.strip_suffix(".seg").is_some_and(is_segment))
             && incarnation.len() == 16
             && incarnation.bytes().all(lower_hex)
     })

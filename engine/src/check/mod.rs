@@ -15,11 +15,13 @@
 //! - `folder`: what is in a workspace that should not be; `log`, `index`: one log;
 //! - `walk`, `witness`, `fault`: over the frames of a segment, and what is said of places in it;
 //! - `deep`, `rebuilt`, `scratch`: everything hashed, and the index made anew in memory;
+//! - `assets`: packs, and whether they are what the logs claim;
 //! - `seen`: what the logs say of each other, against what is here;
 //! - `verdict`: what the breaks in a log mean; `repair`: what is done about it;
 //! - `heal`, `sound`, `replica`: a new generation out of what is sound here and what a replica has;
 //! - `renew`: which logs are healed, successors, and the metadata.
 
+mod assets;
 mod code;
 mod deep;
 mod fault;
@@ -47,7 +49,7 @@ use std::{
 pub use self::{
     code::{Code, Severity},
     repair::{RepairOptions, repair, repair_on},
-    report::{Correction, Finding, LogReport, Report},
+    report::{Correction, Finding, LogReport, PackReport, Report},
 };
 use crate::{
     error::IoError,

@@ -19,6 +19,7 @@ use crate::{
         BatchCache, OpenAs, OpenLog, Segment, Slot, UNIT_LEN, UnitState, Verdict, Writer,
         lock_for_writing, save_cut,
     },
+    pack::{self, PACK_HEAD_LEN, PACK_UNIT_LEN, decode_head},
     workspace::{Options, index_folder},
 };
 
@@ -132,6 +133,7 @@ pub fn repair_on(
     for log in &found.logs {
         repair.log(log, &found)?;
     }
+    repair.packs(&found)?;
     repair.unfinished_files(&found)?;
     if options.successor {
         repair.succeed(&replicas)?;
@@ -315,5 +317,62 @@ impl Repair<'_> {
     }
 }
 
-/// Where the number of a header unit stands in it (S-2).
+impl Repair<'_> {
+    /// Mends what lies in and beside the packs: never a record.
+    fn packs(&mut self, found: &Report) -> Result<(), CheckError> {
+        for finding in &found.findings {
+            match finding.code {
+                Code::BadPackUnit => self.pack_unit(&finding.path)?,
+                Code::BadPins => self.pins(&finding.path)?,
+                Code::DamagedIndex | Code::StaleIndex
+                    if finding.path == self.folder.join("cache/assets/packs.index") =>
+                {
+                    let path = &finding.path;
+                    self.disk.remove(path).context(path, "remove")?;
+                    self.corrected(path, "removed the index of the packs; it is made anew");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the damaged copy of a pack's header again from the sound one.
+    fn pack_unit(&mut self, path: &Path) -> Result<(), CheckError> {
+        let file = self.disk.open(path, Access::Write).context(path, "open")?;
+        let head_len = usize::try_from(PACK_HEAD_LEN).expect("8 KiB");
+        let head = file.read_vec_at(0, head_len).context(path, "read")?;
+        let Ok(decoded) = decode_head(&head) else { return Ok(()) };
+        let Some(damaged) = decoded.units.iter().position(|unit| *unit != pack::UnitState::Valid)
+        else {
+            return Ok(());
+        };
+        let (sound, offset) = if damaged == 0 { (PACK_UNIT_LEN, 0) } else { (0, PACK_UNIT_LEN) };
+        // The bytes, not what this version knows of them: a later one may have added to them (V-1).
+        let mut unit = head[sound..sound + PACK_UNIT_LEN].to_vec();
+        unit[UNIT_NUMBER_OFFSET] = u8::try_from(damaged).expect("there are two");
+        let checksum = crc(&unit[..PACK_UNIT_LEN - 4]);
+        unit[PACK_UNIT_LEN - 4..].copy_from_slice(&checksum.to_le_bytes());
+        file.write_all_at(&unit, offset as u64).context(path, "write")?;
+        file.sync().context(path, "sync")?;
+        let what = format!("wrote copy {damaged} of the pack header again from the other");
+        self.corrected(path, what);
+        Ok(())
+    }
+
+    /// Puts damaged pins aside.
+    fn pins(&mut self, path: &Path) -> Result<(), CheckError> {
+        let mut random = [0; 8];
+        self.disk.fill_random(&mut random).context(path, "draw random numbers for")?;
+        let aside = format!("pins.cut-{:016x}", u64::from_le_bytes(random));
+        let aside = path.with_file_name(aside);
+        self.disk.rename(path, &aside).context(&aside, "rename")?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        self.disk.sync_dir(folder).context(folder, "sync")?;
+        self.corrected(path, format!("put aside as {}: nothing is pinned now", aside.display()));
+        Ok(())
+    }
+}
+
+/// Where the number of a header unit stands in it (S-2, K-1).
 const UNIT_NUMBER_OFFSET: usize = 12;

@@ -145,6 +145,27 @@ impl fmt::Display for LogReport {
     }
 }
 
+/// What a check found out about one pack.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct PackReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub file_len: u64,
+    /// Sound records.
+    pub records: u64,
+    /// Assets among them.
+    pub assets: u64,
+    /// Records, or with `--deep` assets, that are damaged.
+    pub damaged: u64,
+}
+
+impl PackReport {
+    pub(super) fn new(path: &Path, file_len: u64) -> Self {
+        Self { path: path.to_owned(), file_len, records: 0, assets: 0, damaged: 0 }
+    }
+}
+
 /// Something that a repair changed.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Correction {
@@ -167,6 +188,8 @@ pub struct Report {
     pub workspace: Option<WorkspaceId>,
     /// Its logs, in the order of their ids.
     pub logs: Vec<LogReport>,
+    /// Its packs.
+    pub packs: Vec<PackReport>,
     /// Everything that was found: first the folder, then log by log in the order of the file.
     pub findings: Vec<Finding>,
     /// What a repair has changed before this was found.
@@ -194,14 +217,15 @@ impl Report {
     }
 }
 
-/// An object with `workspace`, `clean`, `logs`, `findings`, `corrected` and `exit`.
+/// An object with `workspace`, `clean`, `logs`, `packs`, `findings`, `corrected` and `exit`.
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct as _;
-        let mut out = serializer.serialize_struct("Report", 6)?;
+        let mut out = serializer.serialize_struct("Report", 7)?;
         out.serialize_field("workspace", &self.workspace)?;
         out.serialize_field("clean", &self.is_clean())?;
         out.serialize_field("logs", &self.logs)?;
+        out.serialize_field("packs", &self.packs)?;
         out.serialize_field("findings", &self.findings)?;
         out.serialize_field("corrected", &self.corrected)?;
         out.serialize_field("exit", &self.exit_code())?;

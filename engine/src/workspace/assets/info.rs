@@ -10,6 +10,15 @@ use crate::{
     workspace::LogView,
 };
 
+/// Assets with live claims.
+#[derive(Debug, Default)]
+pub(crate) struct Claimed {
+    /// Of any log.
+    pub(crate) live: BTreeSet<AssetId>,
+    /// Of a log of this client.
+    pub(crate) own: BTreeSet<AssetId>,
+}
+
 impl Assets {
     /// Where the bytes of an asset are; `None` if nothing was ever heard of it.
     ///
@@ -103,6 +112,26 @@ impl Assets {
         live.sort_by_key(|claim| (place(claim), claim.index));
         let assets = self.clone();
         Ok(live.into_iter().map(move |claim| assets.asset_at(claim)))
+    }
+
+    /// Which assets the logs claim now, for the checker.
+    pub(crate) fn claimed(&self) -> Result<Claimed, AssetError> {
+        let own = self.own_logs();
+        let claims = self.claims()?;
+        if let Some(doubt) = claims.doubt() {
+            return Err(AssetError::Doubtful(doubt.to_owned()));
+        }
+        let mut claimed = Claimed::default();
+        for id in claims.ids() {
+            let live = claims.said(&id).map_or(Vec::new(), |said| said.live(|_| true));
+            if !live.is_empty() {
+                claimed.live.insert(id);
+            }
+            if live.iter().any(|claim| own.contains(&claim.log)) {
+                claimed.own.insert(id);
+            }
+        }
+        Ok(claimed)
     }
 
     /// The asset that an entry claims, released or not.

@@ -1,0 +1,395 @@
+//! Packs (section 13): their heads, records and chunks, what lies beside them, and what the logs say of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io::ErrorKind,
+    path::Path,
+    sync::Arc,
+};
+
+use super::{CheckError, Code, Depth, Finding, folder::Run, report::PackReport};
+use crate::{
+    asset::AssetId,
+    assets::{
+        AssetReader, NameKind, Pack, Places, Spot, Step, StoreError, Walk, asset_file,
+        decode_index, kind_of_name, shared_name,
+    },
+    error::{IoContext as _, IoError},
+    io::{Access, DirEntry},
+    log::Writer,
+    pack::{PACK_HEAD_LEN, PackKind, RecordHeader, RecordKind, decode_head, pins},
+    workspace::{Options, Workspace},
+};
+
+/// Assets that are named one by one; the rest is counted.
+const NAMED_COUNT_MAX: usize = 16;
+
+/// What was found in the shared packs.
+#[derive(Default)]
+struct Found {
+    /// Sound records of assets, and those that drops are about.
+    records: BTreeMap<Spot, AssetId>,
+    dropped: HashSet<Spot>,
+    /// How far each pack was walked, and its salt.
+    packs: BTreeMap<u64, ([u8; 16], u64)>,
+    present: BTreeSet<AssetId>,
+}
+
+/// Bytes of all files of packs.
+pub(super) fn total_len(run: &Run<'_>) -> Result<u64, CheckError> {
+    let mut total = 0;
+    for (_, entry) in files(run)? {
+        total += entry.len;
+    }
+    Ok(total)
+}
+
+/// The folder of each file below `assets`, and its entry.
+fn files(run: &Run<'_>) -> Result<Vec<(std::path::PathBuf, DirEntry)>, CheckError> {
+    let assets = run.folder.join("assets");
+    let mut files = Vec::new();
+    for entry in list(run, &assets)? {
+        if kind_of_name(&entry) == Some(NameKind::Folder) {
+            let folder = assets.join(&entry.name);
+            files.extend(list(run, &folder)?.into_iter().map(|inner| (folder.clone(), inner)));
+        } else {
+            files.push((assets.clone(), entry));
+        }
+    }
+    Ok(files)
+}
+
+fn list(run: &Run<'_>, folder: &Path) -> Result<Vec<DirEntry>, IoError> {
+    match run.disk.list(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        result => result.context(folder, "list"),
+    }
+}
+
+/// Checks all packs, and what lies beside them.
+pub(super) fn check(run: &mut Run<'_>, progress: &mut dyn FnMut(u64)) -> Result<(), CheckError> {
+    // What a damaged log claims is not known.
+    let logs_are_sound = run.report.is_clean() && run.metadata.is_some();
+    let assets = run.folder.join("assets");
+    let files = files(run)?;
+    let numbers: Vec<u64> = files
+        .iter()
+        .filter_map(|(_, entry)| match kind_of_name(entry)? {
+            NameKind::Shared(number) => Some(number),
+            _ => None,
+        })
+        .collect();
+    let last = numbers.iter().copied().max();
+    let mut found = Found::default();
+    let mut done = 0;
+    for (folder, entry) in &files {
+        let path = folder.join(&entry.name);
+        if *folder == assets {
+            match kind_of_name(entry) {
+                Some(NameKind::Shared(number)) => {
+                    shared(run, &path, number, Some(number) == last, &mut found)?;
+                }
+                Some(NameKind::Pins) => check_pins(run, &path, entry.len)?,
+                _ => run.find_file(folder, entry),
+            }
+        } else if let Some(id) = asset_file(folder, entry, ".pack") {
+            single(run, &path, id, &mut found)?;
+        } else if asset_file(folder, entry, ".partial").is_none()
+            && asset_file(folder, entry, ".have").is_none()
+        {
+            run.find_file(folder, entry);
+        }
+        done += entry.len;
+        progress(done);
+    }
+    for (spot, id) in &found.records {
+        if !found.dropped.contains(spot) {
+            found.present.insert(*id);
+        }
+    }
+    check_index(run, &found)?;
+    if logs_are_sound { agreement(run, &found) } else { Ok(()) }
+}
+
+/// Opens a pack; says what is wrong with its head.
+fn open(run: &mut Run<'_>, path: &Path) -> Result<Option<(Pack, u64)>, CheckError> {
+    let file = match run.disk.open(path, Access::Read) {
+        // A collection has removed it meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        result => result.context(path, "open")?,
+    };
+    let len = file.len().context(path, "read the length of")?;
+    let head_len = usize::try_from(PACK_HEAD_LEN).expect("8 KiB");
+    let head = file.read_vec_at(0, head_len).context(path, "read")?;
+    let decoded = match decode_head(&head) {
+        Ok(decoded) => decoded,
+        Err(error) => {
+            run.find(Finding::new(Code::BadPackHead, path, error.to_string()).at(0));
+            return Ok(None);
+        }
+    };
+    for (unit, offset) in [(0, 0), (1, PACK_HEAD_LEN / 2)] {
+        if decoded.units[unit] != crate::pack::UnitState::Valid {
+            let what = format!("copy {unit} of the pack header is damaged");
+            run.find(Finding::new(Code::BadPackUnit, path, what).at(offset));
+        }
+    }
+    let header = decoded.header;
+    if let Some(metadata) = run.metadata.as_ref().filter(|m| m.workspace != header.workspace) {
+        let what =
+            format!("a pack of workspace {}, not of {}", header.workspace, metadata.workspace);
+        run.find(Finding::new(Code::PackMismatch, path, what));
+        return Ok(None);
+    }
+    Ok(Some((Pack { path: path.to_owned(), crc: header.crc(), header, file }, len)))
+}
+
+/// Checks a shared pack.
+fn shared(
+    run: &mut Run<'_>,
+    path: &Path,
+    number: u64,
+    is_last: bool,
+    found: &mut Found,
+) -> Result<(), CheckError> {
+    let Some((pack, len)) = open(run, path)? else { return Ok(()) };
+    if pack.header.kind != PackKind::Shared || pack.header.number != number {
+        let what = format!("not shared pack {}", shared_name(number));
+        run.find(Finding::new(Code::PackMismatch, path, what));
+        return Ok(());
+    }
+    let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, len);
+    let mut report = PackReport::new(path, len);
+    let mut bad = Vec::new();
+    let mut last_sound = PACK_HEAD_LEN;
+    while let Some(step) = walk.step().context(path, "read")? {
+        match step {
+            Step::Record(header) => {
+                last_sound = header.end_offset();
+                record(run, &pack, &header, &mut report)?;
+                match (header.kind, header.dropped()) {
+                    (RecordKind::Asset, _) => {
+                        found.records.insert((number, header.offset), header.id.into());
+                    }
+                    (_, Some(target)) => drop(found.dropped.insert(target)),
+                    _ => {}
+                }
+            }
+            Step::Bad { bytes, header, fault } => bad.push((bytes, header, fault)),
+        }
+    }
+    let synced_upto = walk.synced_upto();
+    for (bytes, header, fault) in bad {
+        // What a writer is just adding is nobody's fault.
+        if is_last && run.writer != Writer::None && bytes.end == len {
+            continue;
+        }
+        let whose = header.map_or(String::new(), |header| match header.kind {
+            RecordKind::Asset => format!("the record of asset {}: ", AssetId::from(header.id)),
+            _ => String::new(),
+        });
+        let is_tail = bytes.start >= synced_upto && bytes.start >= last_sound;
+        let (code, what) = if is_tail {
+            let len = bytes.end - bytes.start;
+            (Code::PackTornTail, format!("{len} bytes that a crash left behind the last record"))
+        } else {
+            report.damaged += 1;
+            (Code::BadRecord, format!("{whose}{fault}"))
+        };
+        run.find(Finding::new(code, path, what).at(bytes.start));
+    }
+    found.packs.insert(number, (pack.header.salt, len));
+    run.report.packs.push(report);
+    Ok(())
+}
+
+/// Checks a single pack.
+fn single(
+    run: &mut Run<'_>,
+    path: &Path,
+    id: AssetId,
+    found: &mut Found,
+) -> Result<(), CheckError> {
+    let Some((pack, len)) = open(run, path)? else { return Ok(()) };
+    let mut report = PackReport::new(path, len);
+    let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, len);
+    let step = walk.step().context(path, "read")?;
+    let wrong = |what: String, offset| Finding::new(Code::BadRecord, path, what).at(offset);
+    match step {
+        Some(Step::Record(header)) if AssetId::from(header.id) == id => {
+            record(run, &pack, &header, &mut report)?;
+            if header.end_offset() != len {
+                let what = format!("bytes follow the record of asset {id}");
+                run.find(wrong(what, header.end_offset()));
+            }
+            found.present.insert(id);
+        }
+        Some(Step::Record(header)) => {
+            let other = AssetId::from(header.id);
+            run.find(wrong(format!("it holds asset {other}, not {id}"), header.offset));
+            report.damaged += 1;
+        }
+        Some(Step::Bad { bytes, header, fault }) => {
+            run.find(wrong(format!("the record of asset {id}: {fault}"), bytes.start));
+            report.damaged += 1;
+            // Its chunks can be sound all the same.
+            if let Some(header) = header.filter(|_| run.depth == Depth::Payloads) {
+                chunks(run, &pack, &header)?;
+            }
+        }
+        None => {
+            run.find(wrong(format!("the record of asset {id} is missing"), PACK_HEAD_LEN));
+            report.damaged += 1;
+        }
+    }
+    run.report.packs.push(report);
+    Ok(())
+}
+
+fn record(
+    run: &mut Run<'_>,
+    pack: &Pack,
+    header: &RecordHeader,
+    report: &mut PackReport,
+) -> Result<(), CheckError> {
+    report.records += 1;
+    if header.kind == RecordKind::Asset {
+        report.assets += 1;
+        if run.depth == Depth::Payloads {
+            report.damaged += u64::from(!chunks(run, pack, header)?);
+        }
+    }
+    Ok(())
+}
+
+/// Verifies all chunks of an asset.
+fn chunks(run: &mut Run<'_>, pack: &Pack, header: &RecordHeader) -> Result<bool, CheckError> {
+    let mut sound = true;
+    let mut tell = |damage: crate::assets::AssetCorruption| {
+        sound = false;
+        let (id, range) = (damage.id, &damage.range);
+        let chunk = range.start / crate::pack::CHUNK_LEN as u64;
+        let what = format!(
+            "chunk {chunk} of asset {id} (bytes {} to {}): {}",
+            range.start, range.end, damage.cause
+        );
+        run.find(Finding::new(Code::BadChunk, &damage.path, what).at(damage.offset));
+    };
+    match AssetReader::of_record(pack, header).survey(&mut tell, &mut |_| true) {
+        Ok(()) => Ok(sound),
+        Err(StoreError::Io(error)) => {
+            Err(IoError::new(&error.path, error.doing, error.source.kind().into()).into())
+        }
+        Err(error) => {
+            run.find(Finding::new(Code::BadChunk, &pack.path, error.to_string()).at(header.offset));
+            Ok(false)
+        }
+    }
+}
+
+fn check_pins(run: &mut Run<'_>, path: &Path, len: u64) -> Result<(), CheckError> {
+    let file = run.disk.open(path, Access::Read).context(path, "open")?;
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let bytes = file.read_vec_at(0, len).context(path, "read")?;
+    if let Err(error) = pins::decode(&bytes) {
+        run.find(Finding::new(Code::BadPins, path, error.to_string()));
+    }
+    Ok(())
+}
+
+/// The index against the records that it is about.
+fn check_index(run: &mut Run<'_>, found: &Found) -> Result<(), CheckError> {
+    let folder = run.folder.join("cache").join("assets");
+    for entry in list(run, &folder)? {
+        let path = folder.join(&entry.name);
+        if entry.name != "packs.index" {
+            run.find_file(&folder, &entry);
+            continue;
+        }
+        let file = run.disk.open(&path, Access::Read).context(&path, "open")?;
+        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        let bytes = file.read_vec_at(0, len).context(&path, "read")?;
+        match decode_index(&bytes) {
+            Err(_) => {
+                let what = "the index of the packs is damaged";
+                run.find(Finding::new(Code::DamagedIndex, &path, what));
+            }
+            Ok((packs, places)) => {
+                let covered: BTreeMap<u64, u64> = packs
+                    .iter()
+                    .filter(|pack| {
+                        // Others are read anew: whatever is said of them does no harm.
+                        let there = found.packs.get(&pack.number);
+                        there.is_some_and(|(salt, len)| {
+                            *salt == pack.salt && pack.covered_len <= *len
+                        })
+                    })
+                    .map(|pack| (pack.number, pack.covered_len))
+                    .collect();
+                if !agrees(&places, found, &covered) {
+                    let what = "the index of the packs says something else than their records";
+                    run.find(Finding::new(Code::StaleIndex, &path, what));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn agrees(places: &Places, found: &Found, covered: &BTreeMap<u64, u64>) -> bool {
+    let is_covered = |spot: &Spot| covered.get(&spot.0).is_some_and(|&len| spot.1 < len);
+    let said: BTreeMap<Spot, AssetId> = places
+        .all()
+        .map(|(id, place)| (place.spot(), id))
+        .filter(|(spot, _)| is_covered(spot))
+        .collect();
+    // Records that a crash left half written are sound by their checksums, and are not in the index.
+    said.iter().all(|(spot, id)| found.records.get(spot) == Some(id))
+}
+
+/// What the logs claim against what is here.
+fn agreement(run: &mut Run<'_>, found: &Found) -> Result<(), CheckError> {
+    let options = Options::default();
+    let Ok(workspace) = Workspace::open_read_only_on(Arc::clone(run.disk), run.folder, options)
+    else {
+        return Ok(());
+    };
+    let Ok(claimed) = workspace.assets().claimed() else { return Ok(()) };
+    let pinned: BTreeSet<AssetId> =
+        workspace.assets().pinned().unwrap_or_default().into_iter().collect();
+    let assets = run.folder.join("assets");
+    let missing: Vec<&AssetId> =
+        claimed.own.iter().filter(|id| !found.present.contains(id)).collect();
+    if !missing.is_empty() {
+        let what = format!(
+            "{} of this client are claimed and not on this device: {}",
+            counted(missing.len()),
+            named(&missing)
+        );
+        run.find(Finding::new(Code::AssetNotHere, &assets, what));
+    }
+    let orphans: Vec<&AssetId> = found
+        .present
+        .iter()
+        .filter(|id| !claimed.live.contains(id) && !pinned.contains(id))
+        .collect();
+    if !orphans.is_empty() {
+        let what = format!(
+            "{} are on this device and not claimed: {}",
+            counted(orphans.len()),
+            named(&orphans)
+        );
+        run.find(Finding::new(Code::OrphanAsset, &assets, what));
+    }
+    Ok(())
+}
+
+fn counted(count: usize) -> String {
+    format!("{count} asset{}", if count == 1 { "" } else { "s" })
+}
+
+fn named(ids: &[&AssetId]) -> String {
+    let names: Vec<String> = ids.iter().take(NAMED_COUNT_MAX).map(ToString::to_string).collect();
+    let more = if ids.len() > NAMED_COUNT_MAX { ", .." } else { "" };
+    names.join(", ") + more
+}
