@@ -14,12 +14,15 @@
 //! | stream | what an entry is about: a document, a collection; declared once by name |
 //! | frontier | how far each log goes: a version vector with Merkle roots |
 //! | bundle | entries and their frontier as one stream of bytes |
+//! | asset | large content beside the logs, addressed by its BLAKE3 hash; an entry *claims* it |
+//! | pack | a file that holds the bytes of assets on one device |
 //! | asset | bytes of any length apart from the logs, named by their hash; an entry *claims* it, a URL refers to it |
 //!
 //! # Where to start
 //!
 //! - [`Workspace`]: create, open, append, commit, export, import;
 //! - [`LogView`]: read one log, roots and proofs; [`Workspace::merged`] and its neighbours: all logs in one order;
+//! - [`Workspace::assets`]: images, films and other large binaries;
 //! - [`check`]: what `annals-fsck` does; [`salvage`]: what is left of a workspace, into a new one.
 //!
 //! # Example: append, commit, read
@@ -59,7 +62,8 @@
 //! # Threads, processes, blocking
 //!
 //! Handles can be cloned and used from any thread. One process writes a workspace at a time; any number read it
-//! beside. Everything blocks; there are no threads, timers or network in here.
+//! beside. Everything blocks; there are no timers and no network in here, and no threads but those that hash a large
+//! asset and end with the call that adds it.
 
 pub mod asset;
 pub mod assets;

@@ -2,9 +2,11 @@
 //!
 //! - `input`: the files of a folder and its history;
 //! - `steps`: what is done with them;
+//! - `assets`: the files again, as large binaries;
 //! - `crash`: a child process that is killed while it appends;
 //! - `check`: everything read back and compared.
 
+mod assets;
 mod check;
 mod crash;
 mod input;
@@ -26,8 +28,8 @@ use crate::exit::{EXIT_INTERRUPTED, Outcome};
 /// Show the main job end to end on real data: the files and the history of a folder.
 ///
 /// Two clients: the lines of the folder's text files become changes of the first, the commits of its git history, if
-/// there is one, of the second. They append, commit, read, exchange bundles, prove, look back in time; a child process
-/// is killed while it appends and its log recovered; at the end everything is read back and compared with the input.
+/// there is one, of the second. They append, commit, read, exchange bundles, prove, look back in time; they store the files as assets, read one by
+/// range, and hand it on; a child process is killed while it appends and its log recovered; at the end everything is read back and compared with the input.
 /// Each step measures, and checks itself: the exit code is 1 if one fails. Takes a few seconds, changes nothing in the
 /// folder, and cleans up.
 #[derive(Debug, clap::Args)]
@@ -118,6 +120,7 @@ pub(crate) fn run(args: &DemoArgs, out: &mut impl Write) -> anyhow::Result<Outco
     steps::exchange(&mut screen, &clients)?;
     steps::prove(&mut screen, &clients)?;
     steps::look_back(&mut screen, &clients, &input)?;
+    assets::store(&mut screen, &clients, &input)?;
     crash::kill_and_recover(&mut screen, &folder.path.join("killed"), &input)?;
     check::everything(&mut screen, clients, &input, durable)?;
     match &args.keep {
