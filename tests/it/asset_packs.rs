@@ -89,10 +89,10 @@ impl Facts {
 }
 
 /// Everything that is done with assets, one after another.
-fn work(disk: &SimDisk, through: Arc<dyn Disk>) -> Facts {
+fn work(disk: &SimDisk, through: &Arc<dyn Disk>) -> Facts {
     let mut facts = Facts::default();
-    let open = || Workspace::open_on(Arc::clone(&through), Path::new(FOLDER), options()).unwrap();
-    let workspace = create(Arc::clone(&through));
+    let open = || Workspace::open_on(Arc::clone(through), Path::new(FOLDER), options()).unwrap();
+    let workspace = create(Arc::clone(through));
     let small: Vec<Vec<u8>> = (0..6).map(|seed| content(seed, 700)).collect();
     let text = "a line of text, which is worth compressing\n".repeat(400).into_bytes();
     let large: Vec<Vec<u8>> = (10..13).map(|seed| content(seed, LARGE_LEN)).collect();
@@ -140,7 +140,7 @@ fn work(disk: &SimDisk, through: Arc<dyn Disk>) -> Facts {
 
     // In pieces, from another workspace on the same machine.
     let other = Workspace::create_on(
-        Arc::clone(&through),
+        Arc::clone(through),
         Path::new("other"),
         options(),
         Some(workspace.id()),
@@ -154,7 +154,8 @@ fn work(disk: &SimDisk, through: Arc<dyn Disk>) -> Facts {
     partial.sync().unwrap();
     drop(partial);
     let mut partial = assets.partial(&film, LARGE_LEN as u64).unwrap();
-    assert_eq!(partial.missing(), [0..65_536]);
+    let missing = partial.missing();
+    assert_eq!((missing.len(), missing[0].clone()), (1, 0..65_536));
     let first = other.assets().range(&film, 0..10).unwrap();
     assert_eq!(partial.accept(&first).unwrap(), Accepted::Complete);
     // What came in pieces was not claimed here: it is.
@@ -218,7 +219,7 @@ fn is_unfinished(path: &Path) -> bool {
 #[test]
 fn what_was_acknowledged_survives_every_crash_and_nothing_else_is_believed() {
     let disk = SimDisk::recording(1);
-    let facts = work(&disk, Arc::new(disk.clone()));
+    let facts = work(&disk, &(Arc::new(disk.clone()) as Arc<dyn Disk>));
     let mut history = disk.history();
     let (mut points, mut images) = (0_u64, 0_u64);
     let mut tried = BTreeSet::new();
@@ -252,7 +253,7 @@ fn what_was_acknowledged_survives_every_crash_and_nothing_else_is_believed() {
 fn what_is_written_is_synced_before_anything_rests_on_it() {
     let disk = SimDisk::new(1);
     let watched = ProtocolDisk::new(Arc::new(disk.clone()));
-    work(&disk, Arc::new(watched.clone()));
+    work(&disk, &(Arc::new(watched.clone()) as Arc<dyn Disk>));
     assert_eq!(watched.violations(), [""; 0]);
 }
 
@@ -260,14 +261,13 @@ fn what_is_written_is_synced_before_anything_rests_on_it() {
 #[derive(Clone, Debug, Default)]
 struct Known {
     claimed: bool,
-    evicted: bool,
     pinned: bool,
-    ever: bool,
+    here: bool,
 }
 
 impl Known {
     fn is_needed(&self) -> bool {
-        (self.claimed || self.pinned) && !self.evicted && self.ever
+        (self.claimed || self.pinned) && self.here
     }
 }
 
@@ -299,7 +299,7 @@ fn model_run(seed: u64) {
             0..=3 => {
                 put(&current, &contents[n]);
                 current.commit().unwrap();
-                (known.claimed, known.evicted, known.ever) = (true, false, true);
+                (known.claimed, known.here) = (true, true);
             }
             4 | 5 if known.claimed => {
                 assets.release(&id).unwrap();
@@ -315,7 +315,7 @@ fn model_run(seed: u64) {
                 known.pinned = false;
             }
             8 => match assets.evict(&id, OtherCopy::Forced) {
-                Ok(_) => known.evicted = true,
+                Ok(_) => known.here = false,
                 Err(AssetError::Pinned(_)) => assert!(known.pinned, "{}", place()),
                 Err(AssetError::NotHere(_) | AssetError::Unknown(_)) => {
                     assert!(!known.is_needed(), "{}: {id} is gone", place());
@@ -331,7 +331,7 @@ fn model_run(seed: u64) {
                     let is_here = whole(&current, &id).is_ok();
                     assert!(is_here || !known.is_needed(), "{}: {id} was collected", place());
                     // A pin that comes later does not bring it back.
-                    known.evicted = !is_here;
+                    known.here = is_here;
                     if waste == 0 && !known.claimed && !known.pinned {
                         assert!(!is_here, "{}: {id} is still here", place());
                     }

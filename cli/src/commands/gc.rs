@@ -32,8 +32,10 @@ pub(crate) struct GcArgs {
     /// Write a shared pack anew if at least this part of it is not needed; 0 takes back everything
     #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
     waste: u8,
-    /// Print one object: {"removed_assets", "freed_bytes", "kept_assets", "waiting_assets", ..}
-    #[arg(long)]
+    #[arg(
+        long,
+        help = r#"Print one object: {"removed_assets", "freed_bytes", "kept_assets", "waiting_assets", ..}"#
+    )]
     json: bool,
 }
 

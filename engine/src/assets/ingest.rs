@@ -36,7 +36,7 @@ pub(crate) struct What<'a> {
     /// What is stored already is read and checked before it is believed, also if it is large.
     pub(crate) verify: bool,
     /// Whether the own log claims an asset, so that its bytes were durable here.
-    pub(crate) is_claimed: &'a dyn Fn(&AssetId) -> Result<bool, StoreError>,
+    pub(crate) is_claimed: &'a dyn Fn(&AssetId) -> bool,
     /// Told how many bytes are done; answers `false` to end it.
     pub(crate) progress: &'a mut dyn FnMut(u64) -> bool,
 }
@@ -228,7 +228,7 @@ impl Store {
         };
         let unsynced = match trusted {
             Some(unsynced) => unsynced,
-            None if !places.is_empty() && (what.is_claimed)(id)? => None,
+            None if !places.is_empty() && (what.is_claimed)(id) => None,
             None => return self.single_is_here(id, what),
         };
         // A short one is looked at: that costs little, and mends what has rotted.

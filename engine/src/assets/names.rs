@@ -55,7 +55,7 @@ pub(crate) fn kind(entry: &DirEntry) -> Option<Kind> {
 
 /// Whether a file was never finished (W-3).
 pub(crate) fn is_unfinished(entry: &DirEntry) -> bool {
-    !entry.is_dir && entry.name.ends_with(".tmp")
+    !entry.is_dir && Path::new(&entry.name).extension().is_some_and(|end| end == "tmp")
 }
 
 pub(crate) fn is_single_folder(entry: &DirEntry) -> bool {

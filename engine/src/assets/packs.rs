@@ -228,7 +228,7 @@ impl Store {
                 RecordKind::Asset
                     if self.writable
                         && place.end_offset() > synced_upto
-                        && !self.is_sound(pack, &header)? => {}
+                        && !Self::is_sound(pack, &header)? => {}
                 RecordKind::Asset => places.insert(id, place),
                 RecordKind::Drop => {
                     if let Some(target) = header.dropped() {
@@ -244,7 +244,7 @@ impl Store {
     }
 
     /// Whether all content of a record leads to its id.
-    fn is_sound(&self, pack: &Pack, header: &RecordHeader) -> Result<bool, StoreError> {
+    fn is_sound(pack: &Pack, header: &RecordHeader) -> Result<bool, StoreError> {
         match AssetReader::of_record(pack, header).verify(&mut |_| true) {
             Ok(()) => Ok(true),
             Err(StoreError::Corrupt(_)) => Ok(false),

@@ -316,7 +316,7 @@ impl PartialAsset {
                 media_type: None,
                 wanted: Some(self.id),
                 verify: true,
-                is_claimed: &|_| Ok(false),
+                is_claimed: &|_| false,
                 progress: &mut |_| true,
             };
             let added = store.add(&mut content.as_slice(), &mut what)?;

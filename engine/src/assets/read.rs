@@ -121,8 +121,8 @@ impl AssetReader {
         while at < end {
             let last_chunk = (end - 1) / CHUNK + 1;
             let part = self.window_at(at, last_chunk).map_err(io_error)?;
-            let filled = usize::try_from(at - offset).expect("below the length of a slice");
-            let rest = &mut bytes[filled..];
+            let filled = usize::try_from(at - offset).unwrap_or(usize::MAX);
+            let Some(rest) = bytes.get_mut(filled..) else { break };
             let len = part.len().min(rest.len());
             rest[..len].copy_from_slice(&part[..len]);
             at += len as u64;

@@ -15,6 +15,7 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use crate::bytes::Timestamp;
 
+#[allow(clippy::disallowed_types, reason = "handed from one file of this module to another")]
 pub use self::os::{OsDisk, OsFile};
 
 /// How a file is opened.
@@ -163,6 +164,7 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     }
 
     /// The file of the operating system behind it, if there is one: for [`DiskFile::copy_range`].
+    #[allow(clippy::disallowed_types, reason = "handed from one file of this module to another")]
     fn os_file(&self) -> Option<&OsFile> {
         None
     }

@@ -134,19 +134,15 @@ impl DiskFile for File {
 
             let (mut from_at, mut to_at) = (offset, to_offset);
             let part = usize::try_from(len).unwrap_or(usize::MAX);
-            match rustix::fs::copy_file_range(
-                self,
-                Some(&mut from_at),
-                file,
-                Some(&mut to_at),
-                part,
-            ) {
-                // Some file systems answer so for files that have bytes; reading tells.
-                Ok(0) => {}
+            let copied =
+                rustix::fs::copy_file_range(self, Some(&mut from_at), file, Some(&mut to_at), part);
+            match copied {
+                // Not on this kernel, or not between these two; and some file systems answer 0 for files that have
+                // bytes: reading tells.
+                Ok(0)
+                | Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM) =>
+                    {}
                 Ok(copied) => return Ok(copied as u64),
-                // Not on this kernel, or not between these two.
-                Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP | Errno::PERM) => {
-                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -44,6 +44,7 @@ pub use self::{
 pub(crate) use self::{
     appender::{Appender, AppenderStart, BatchRefused, INDEX_PART_LEN_MAX, Learner},
     cache::BatchCache,
+    change::Stamp,
     checkpoint::{Checkpoint, LogState, Slot},
     commit::{Assigned, Core},
     declare::DeclareError,

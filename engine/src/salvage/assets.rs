@@ -83,7 +83,7 @@ pub(super) fn carry(
                 media_type: None,
                 wanted: Some(id),
                 verify: false,
-                is_claimed: &|_| Ok(false),
+                is_claimed: &|_| false,
                 progress: &mut |_| true,
             };
             let added = store.add(&mut reader, &mut what).map_err(failed)?;
@@ -111,7 +111,9 @@ fn packs_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<std::path::PathBuf>, S
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         result => result.context(folder, "list"),
     };
-    let is_pack = |entry: &DirEntry| !entry.is_dir && entry.name.ends_with(".pack");
+    let is_pack = |entry: &DirEntry| {
+        !entry.is_dir && Path::new(&entry.name).extension().is_some_and(|end| end == "pack")
+    };
     let mut packs = Vec::new();
     for entry in list(folder)? {
         let path = folder.join(&entry.name);

@@ -58,8 +58,10 @@ pub(super) struct AddArgs {
     /// Read what is stored already of the same content, however large, and store it again if it has rotted
     #[arg(long)]
     verify: bool,
-    /// Print one object for each asset: {"id", "size", "name", "media_type", "log", "index", "was_here", "path", ..}
-    #[arg(long)]
+    #[arg(
+        long,
+        help = r#"Print one object for each asset: {"id", "size", "name", "media_type", "log", "index", "was_here", "path", ..}"#
+    )]
     json: bool,
 }
 

@@ -16,8 +16,10 @@ use crate::{commands::write_json, exit::Outcome, human, open};
 pub(super) struct LsArgs {
     /// Folder of the workspace
     dir: PathBuf,
-    /// Print one object for each claim: {"state", "id", "size", "name", "media_type", "client", "log", "index", ..}
-    #[arg(long)]
+    #[arg(
+        long,
+        help = r#"Print one object for each claim: {"state", "id", "size", "name", "media_type", "client", "log", "index", ..}"#
+    )]
     json: bool,
 }
 
@@ -55,8 +57,10 @@ pub(super) struct InfoArgs {
     /// The assets
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
-    /// Print one object for each: {"id", "size", "state", "stored_bytes", "chunks", "claims", "released_claims"}
-    #[arg(long)]
+    #[arg(
+        long,
+        help = r#"Print one object for each: {"id", "size", "state", "stored_bytes", "chunks", "claims", "released_claims"}"#
+    )]
     json: bool,
 }
 

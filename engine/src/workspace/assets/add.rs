@@ -5,7 +5,7 @@ use std::{io::Read, ops::Deref, path::Path, sync::Arc};
 use super::{Asset, AssetError, AssetMeta, Assets};
 use crate::{
     asset::{AssetId, ClaimRef},
-    assets::{Added, Store, StoreError, What},
+    assets::{Added, Store, What},
     error::IoContext as _,
     io::Access,
 };
@@ -158,10 +158,9 @@ impl Assets {
     }
 
     /// Whether a log of this device claims it: then its bytes were durable here.
-    fn is_claimed_here(&self, id: &AssetId) -> Result<bool, StoreError> {
+    fn is_claimed_here(&self, id: &AssetId) -> bool {
         // Logs that cannot be read claim nothing: then the content is stored again.
-        let Ok(claims) = self.claims() else { return Ok(false) };
-        Ok(claims.is_claimed_by(id, &self.own_logs()))
+        self.claims().is_ok_and(|claims| claims.is_claimed_by(id, &self.own_logs()))
     }
 }
 
@@ -278,10 +277,7 @@ impl AssetBatch {
         let changes: Vec<_> = added
             .iter()
             .zip(&payloads)
-            .map(|((_, meta), payload)| match meta.at {
-                Some(_) => meta.change(payload),
-                None => meta.change(payload).at(time),
-            })
+            .map(|((_, meta), payload)| meta.change(payload).at(meta.time(time)))
             .collect();
         // Several streams rest on their declarations: of those the last one counts, as they are declared in order.
         let declared = added.iter().filter_map(|(_, meta)| meta.declared).max_by_key(|d| d.end);
@@ -299,7 +295,7 @@ impl AssetBatch {
                     client,
                     claim: ClaimRef { log, index },
                     stream: meta.stream,
-                    timestamp: meta.at.unwrap_or(time),
+                    timestamp: meta.time(time),
                 };
                 AddedAsset { asset, was_here: added.was_here }
             });

@@ -3,7 +3,8 @@
 use crate::{
     asset::{AssetClaim, AssetId, AssetUrl, ClaimRef, clean_name},
     bytes::{ClientId, StreamId, Timestamp},
-    log::{Assigned, Change},
+    entry::Kind,
+    log::{Assigned, Change, Stamp},
     workspace::Stream,
 };
 
@@ -24,7 +25,7 @@ pub struct AssetMeta {
     pub(super) preview: Vec<u8>,
     pub(super) stream: StreamId,
     pub(super) declared: Option<Assigned>,
-    pub(super) at: Option<Option<Timestamp>>,
+    at: Stamp,
     pub(super) verify: bool,
 }
 
@@ -56,7 +57,7 @@ impl AssetMeta {
 
     /// Gives the entry this time, or none, instead of what the workspace's options say.
     pub fn at(mut self, timestamp: Option<Timestamp>) -> Self {
-        self.at = Some(timestamp);
+        self.at = Stamp::At(timestamp);
         self
     }
 
@@ -78,10 +79,14 @@ impl AssetMeta {
     }
 
     pub(super) fn change<'a>(&self, payload: &'a [u8]) -> Change<'a> {
-        let change = Change::new(payload).in_stream(self.stream).of_kind(crate::entry::Kind::ASSET);
+        Change::new(payload).in_stream(self.stream).of_kind(Kind::ASSET)
+    }
+
+    /// The time of the entry; `time` is that of entries which bring none.
+    pub(super) fn time(&self, time: Option<Timestamp>) -> Option<Timestamp> {
         match self.at {
-            Some(at) => change.at(at),
-            None => change,
+            Stamp::Default => time,
+            Stamp::At(at) => at,
         }
     }
 }
