@@ -2,6 +2,7 @@
 
 mod asset_check;
 mod asset_packs;
+mod asset_programs;
 mod concurrency;
 mod corruption;
 mod crash;
