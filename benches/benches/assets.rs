@@ -46,7 +46,7 @@ fn large(c: &mut Criterion) {
         b.iter(|| assert!(assets.put_file(&path, binary()).expect("added").was_here));
     });
     group.bench_function("limit: BLAKE3 in one thread", |b| {
-        b.iter(|| annals::AssetId::of(&content))
+        b.iter(|| annals::AssetId::of(&content));
     });
     group.bench_function("limit: a plain file, synced", |b| {
         let plain = folder.path().join("plain");
