@@ -190,3 +190,25 @@ fn a_backup_has_the_assets_and_a_salvage_those_that_are_whole() {
     let salvaged = Workspace::open_on(shared(&disk), Path::new("salvaged"), options()).unwrap();
     assert_eq!(salvaged.assets().read(&assets[1].0, 0..10).unwrap(), assets[1].1[..10]);
 }
+
+/// What is damaged may be all that is left of something that is needed.
+#[test]
+fn a_collection_removes_no_pack_in_which_something_needed_is_damaged() {
+    let sound = sample().0.content(PACK).unwrap();
+    // In the header, the data and the footer of the first record.
+    for at in [HEAD_LEN + 40, HEAD_LEN + 100, HEAD_LEN + 410] {
+        let (disk, assets) = sample();
+        let workspace = Workspace::open_on(shared(&disk), Path::new(FOLDER), options()).unwrap();
+        workspace.assets().release(&assets[1].0).unwrap();
+        workspace.close().unwrap();
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        disk.set_content(PACK, &bytes);
+        let workspace = Workspace::open_on(shared(&disk), Path::new(FOLDER), options()).unwrap();
+        let options = annals::CollectOptions::default().waste_percent_min(0);
+        let report = workspace.assets().collect(&options, |_, _| true).unwrap();
+        assert_eq!(report.skipped_packs, [Path::new(PACK)], "byte {at}: {report:?}");
+        workspace.close().unwrap();
+        assert_eq!(disk.content(PACK).unwrap()[..bytes.len()], bytes, "byte {at}");
+    }
+}

@@ -17,7 +17,7 @@ use crate::{
     asset::AssetId,
     error::{IoContext as _, IoError},
     io::Access,
-    pack::{PACK_HEAD_LEN, RecordKind, encode_record},
+    pack::{PACK_HEAD_LEN, RecordHeader, RecordKind, encode_record},
     sync::MutexGuard,
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct Thresholds {
     pub(crate) waste_percent_min: u64,
     /// Shared packs below this length are put together, if there are several.
     pub(crate) small_len: u64,
+    /// All that is needed is here: then bytes that look like what a crash leaves are that.
+    pub(crate) all_are_here: bool,
 }
 
 /// What a collection did, or would do.
@@ -141,7 +143,9 @@ impl Collection<'_> {
             }
             done += lens[&number];
             let fits = !report.disk_full || tally.live.is_empty();
-            let went = fits && (dry_run || self.replace_pack(number, needs, &mut report)?);
+            let went = fits
+                && (dry_run
+                    || self.replace_pack(number, needs, thresholds.all_are_here, &mut report)?);
             if !went {
                 tallies.insert(number, tally);
                 continue;
@@ -177,7 +181,7 @@ impl Collection<'_> {
             if !self.store.state.lock().packs.contains_key(number) {
                 continue;
             }
-            let went = self.replace_pack(*number, &|_| true, &mut report)?;
+            let went = self.replace_pack(*number, &|_| true, false, &mut report)?;
             if !went {
                 let path = self.store.folder.join(names::shared(*number));
                 return Err(StoreError::NotRewritten(path));
@@ -315,11 +319,15 @@ impl Collection<'_> {
         &self,
         number: u64,
         needs: &dyn Fn(&AssetId) -> bool,
+        all_are_here: bool,
         report: &mut CollectReport,
     ) -> Result<bool, StoreError> {
-        match self.copy_live(number, needs, report) {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
+        match self.copy_live(number, needs, all_are_here) {
+            Ok(Some(copied)) => report.copied_bytes += copied,
+            Ok(None) => {
+                report.skipped_packs.push(self.store.folder.join(names::shared(number)));
+                return Ok(false);
+            }
             Err(StoreError::DiskFull(_)) => {
                 report.disk_full = true;
                 return Ok(false);
@@ -381,13 +389,14 @@ impl Collection<'_> {
         }
     }
 
-    /// Adds what is needed of a pack to another one.
+    /// Adds what is needed of a pack to another one; says how many bytes. `None` if something in it is damaged that may
+    /// be needed: then it stays as it is.
     fn copy_live(
         &self,
         number: u64,
         needs: &dyn Fn(&AssetId) -> bool,
-        report: &mut CollectReport,
-    ) -> Result<bool, StoreError> {
+        all_are_here: bool,
+    ) -> Result<Option<u64>, StoreError> {
         let store = self.store;
         let tally = {
             let mut state = store.state.lock();
@@ -408,6 +417,8 @@ impl Collection<'_> {
         };
         let path = store.folder.join(names::shared(number));
         let pack = Pack::open(&*store.disk, &path, Access::Read, store.workspace)?;
+        let Some(drops) = drops_of(&pack, all_are_here)? else { return Ok(None) };
+        let mut copied = 0;
         for (id, place) in &tally.live {
             let len = usize::try_from(place.record_len).unwrap_or(usize::MAX);
             let mut record = pack.file.read_vec_at(place.offset, len).context(&path, "read")?;
@@ -418,10 +429,7 @@ impl Collection<'_> {
             });
             let header = match sound {
                 Ok(header) => header,
-                Err(StoreError::Corrupt(_)) => {
-                    report.skipped_packs.push(path);
-                    return Ok(false);
-                }
+                Err(StoreError::Corrupt(_)) => return Ok(None),
                 Err(error) => return Err(error),
             };
             let state = store.state.lock();
@@ -429,32 +437,39 @@ impl Collection<'_> {
             drop(state);
             if is_wanted {
                 record.truncate(len);
-                report.copied_bytes += record.len() as u64;
+                copied += record.len() as u64;
                 store.append_asset(&header, record)?;
             }
         }
-        self.copy_drops(&pack, number)?;
-        Ok(true)
-    }
-
-    /// Drops are needed as long as the pack is there that they are about (K-12).
-    fn copy_drops(&self, pack: &Pack, number: u64) -> Result<(), StoreError> {
-        let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, pack.len()?);
-        while let Some(step) = walk.step().context(&pack.path, "read")? {
-            let Step::Record(header) = step else { continue };
-            let Some(target) = header.dropped().filter(|_| header.kind == RecordKind::Drop) else {
-                continue;
-            };
-            let mut state = self.store.state.lock();
+        // Drops are needed as long as the pack is there that they are about (K-12).
+        for header in drops {
+            let Some(target) = header.dropped() else { continue };
+            let mut state = store.state.lock();
             if target.0 == number || !state.packs.contains_key(&target.0) {
                 continue;
             }
             let mut record = encode_record(somewhere(header), &[], &[], crc_later());
-            let by = self.store.append(&mut state, &mut record)?;
+            let by = store.append(&mut state, &mut record)?;
             state.places.drop(&AssetId::from(header.id), target, by);
         }
-        Ok(())
+        Ok(Some(copied))
     }
+}
+
+/// The drops of a pack. `None` if bytes of it are damaged: below what was synced in any case, behind it unless
+/// `all_are_here`, so that they are what a crash left.
+fn drops_of(pack: &Pack, all_are_here: bool) -> Result<Option<Vec<RecordHeader>>, StoreError> {
+    let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, pack.len()?);
+    let (mut drops, mut bad) = (Vec::new(), Vec::new());
+    while let Some(step) = walk.step().context(&pack.path, "read")? {
+        match step {
+            Step::Record(header) if header.kind == RecordKind::Drop => drops.push(header),
+            Step::Record(_) => {}
+            Step::Bad { bytes, .. } => bad.push(bytes.start),
+        }
+    }
+    let is_damage = |start: &u64| *start < walk.synced_upto() || !all_are_here;
+    Ok((!bad.iter().any(is_damage)).then_some(drops))
 }
 
 /// What was removed of one asset.

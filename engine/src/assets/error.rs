@@ -105,6 +105,9 @@ pub(crate) enum StoreError {
     /// A pack of another workspace, or under another name than its own.
     #[error("{}: the pack is of {what}", .path.display())]
     Mismatch { path: PathBuf, what: String },
+    /// A record of a later version.
+    #[error("{}: byte {offset}: a record that this version does not know", .path.display())]
+    Later { path: PathBuf, offset: u64 },
     /// What was removed is still in the file.
     #[error(
         "{}: cannot be written anew now: the disk is full, or it holds damaged assets that are needed", .0.display()

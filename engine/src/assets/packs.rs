@@ -14,7 +14,7 @@ use super::{
     places::{CoveredPack, Place, Places, decode_index, encode_index},
     read::AssetReader,
     store::Store,
-    walk::{Step, Walk},
+    walk::{Step, Walk, WalkFault},
 };
 use crate::{
     asset::AssetId,
@@ -22,8 +22,8 @@ use crate::{
     error::{IoContext as _, IoError},
     io::{Access, Disk, DiskFile, replace_file},
     pack::{
-        PACK_HEAD_LEN, PackHeader, PackKind, RECORD_HEADER_LEN, RecordHeader, RecordKind,
-        decode_head,
+        PACK_HEAD_LEN, PackHeader, PackKind, RECORD_HEADER_LEN, RecordError, RecordHeader,
+        RecordKind, decode_head,
     },
 };
 
@@ -185,9 +185,15 @@ impl Store {
         for (number, pack) in &found {
             let len = lens[number];
             let known = known(*number, pack, len);
-            let (info, added) = self.survey_pack(*number, pack, len, known, &mut places)?;
-            unindexed += added;
-            packs.insert(*number, info);
+            match self.survey_pack(*number, pack, len, known, &mut places) {
+                Ok((info, added)) => {
+                    unindexed += added;
+                    packs.insert(*number, info);
+                }
+                // What this version does not understand it neither reads nor removes (K-3).
+                Err(error @ StoreError::Later { .. }) => unusable.push((pack.path.clone(), error)),
+                Err(error) => return Err(error),
+            }
         }
         Ok(Survey { packs, last_number, unusable, places, unindexed })
     }
@@ -206,6 +212,19 @@ impl Store {
         let mut covered_len = from;
         while let Some(step) = walk.step().context(&pack.path, "read")? {
             match step {
+                Step::Record(header)
+                    if header.critical && matches!(header.kind, RecordKind::Other(_)) =>
+                {
+                    return Err(StoreError::Later {
+                        path: pack.path.clone(),
+                        offset: header.offset,
+                    });
+                }
+                Step::Bad {
+                    bytes, fault: WalkFault::Record(RecordError::Unsupported(_)), ..
+                } => {
+                    return Err(StoreError::Later { path: pack.path.clone(), offset: bytes.start });
+                }
                 Step::Record(header) => {
                     covered_len = header.end_offset();
                     records.push(header);

@@ -356,6 +356,9 @@ impl Workspace {
             };
             log.follow(durable_len)?;
         }
+        if let Some(store) = &*self.inner.store.lock() {
+            store.load().map_err(|error| Box::new(AssetError::from(error)))?;
+        }
         for id in open::list_logs(&*self.inner.disk, &self.inner.path)? {
             if !self.inner.logs.read().contains_key(&id) {
                 let how = OpenAs::Follower { published: None };

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Inner, Metadata, MetadataError, Options, Workspace};
+use super::{AssetError, Inner, Metadata, MetadataError, Options, Workspace};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
@@ -29,6 +29,9 @@ pub enum OpenError {
     /// The operating system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// The packs cannot be looked at again.
+    #[error(transparent)]
+    Asset(#[from] Box<AssetError>),
     /// The segment of the own log cannot be used.
     #[error(transparent)]
     Segment(#[from] SegmentError),

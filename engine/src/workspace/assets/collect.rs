@@ -1,5 +1,7 @@
 //! Garbage: what no log claims any more (D-14 of the design is in the specification as and K-12).
 
+use std::collections::HashSet;
+
 use super::{AssetError, Assets, claims::Released};
 use crate::{
     asset::AssetId,
@@ -72,8 +74,9 @@ impl CollectOptions {
             && self.keep_released_behind.as_ref().is_none_or(covered)
     }
 
-    fn thresholds(&self) -> Thresholds {
-        Thresholds { waste_percent_min: self.waste_percent_min, small_len: self.small_len }
+    fn thresholds(&self, all_are_here: bool) -> Thresholds {
+        let Self { waste_percent_min, small_len, .. } = *self;
+        Thresholds { waste_percent_min, small_len, all_are_here }
     }
 }
 
@@ -98,16 +101,18 @@ impl Assets {
     ) -> Result<CollectReport, AssetError> {
         let store = self.store()?;
         let collection = store.begin_collection()?;
-        let needs = self.needs(options)?;
-        let dry_run = options.dry_run;
-        Ok(collection.run(&needs, options.thresholds(), dry_run, &mut progress)?)
+        let needed = self.needed(options)?;
+        let mut all_are_here = true;
+        for id in &needed {
+            all_are_here = all_are_here && store.has(id)?;
+        }
+        let needs = |id: &AssetId| needed.contains(id);
+        let thresholds = options.thresholds(all_are_here);
+        Ok(collection.run(&needs, thresholds, options.dry_run, &mut progress)?)
     }
 
     /// What is needed, from what the logs say now; only releases that are durable count.
-    fn needs(
-        &self,
-        options: &CollectOptions,
-    ) -> Result<impl Fn(&AssetId) -> bool + use<>, AssetError> {
+    fn needed(&self, options: &CollectOptions) -> Result<HashSet<AssetId>, AssetError> {
         if !options.dry_run {
             match self.workspace.commit() {
                 // Then what is durable is what was before.
@@ -136,11 +141,8 @@ impl Assets {
             let is_durable = released.by.log != own || released.by.index < durable;
             is_durable && options.counts(released)
         };
-        let needed: std::collections::HashSet<AssetId> = claims
-            .ids()
-            .into_iter()
-            .filter(|id| claims.said(id).is_some_and(|said| !said.live(counts).is_empty()))
-            .collect();
-        Ok(move |id: &AssetId| needed.contains(id))
+        let is_needed =
+            |id: &AssetId| claims.said(id).is_some_and(|said| !said.live(counts).is_empty());
+        Ok(claims.ids().into_iter().filter(is_needed).collect())
     }
 }

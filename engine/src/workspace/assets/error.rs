@@ -158,6 +158,9 @@ impl From<StoreError> for AssetError {
             StoreError::Busy(id) => Self::Busy(id),
             StoreError::NotProven { id, range } => Self::NotProven { id, range },
             StoreError::Corrupt(corruption) => Self::Corrupt(corruption),
+            StoreError::Later { ref path, .. } => {
+                Self::Pack { path: path.clone(), reason: error.to_string() }
+            }
             StoreError::Head { path, source } => Self::Pack { path, reason: source.to_string() },
             StoreError::Mismatch { path, what } => {
                 Self::Pack { path, reason: format!("the pack is of {what}") }
