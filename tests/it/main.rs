@@ -18,6 +18,7 @@ mod programs;
 mod reading;
 mod reference;
 mod reference_agrees;
+mod reference_packs;
 mod salvage;
 mod seeded;
 mod spec;

@@ -24,6 +24,7 @@
 //! | [`merkle`] | 8 |
 //! | [`recovery`] | 9 |
 //! | [`bundle`] | 11 |
+//! | [`pack`] | 13 |
 //! | [`segment`], [`dump`] | all of it, for one file |
 
 pub(crate) mod batch;
@@ -36,6 +37,7 @@ pub(crate) mod frame;
 pub(crate) mod head;
 pub(crate) mod history;
 pub(crate) mod merkle;
+pub(crate) mod pack;
 pub(crate) mod recovery;
 pub(crate) mod salts;
 pub(crate) mod segment;
