@@ -212,3 +212,54 @@ fn a_collection_removes_no_pack_in_which_something_needed_is_damaged() {
         assert_eq!(disk.content(PACK).unwrap()[..bytes.len()], bytes, "byte {at}");
     }
 }
+
+/// A table of hashes that has rotted costs time, and no content; a chunk that has, just itself.
+#[test]
+fn the_other_chunks_of_a_damaged_asset_stay_readable() {
+    let disk = SimDisk::new(1);
+    let single = Options::default().asset_single_min(64 << 10);
+    let workspace =
+        Workspace::create_on(shared(&disk), Path::new(FOLDER), single.clone(), None).unwrap();
+    let content = Random::new(3).bytes(5 * 65_536 + 10);
+    let meta = AssetMeta::default().media_type("video/mp4");
+    let id = workspace.assets().put(&content[..], meta).unwrap().id;
+    workspace.close().unwrap();
+    let path =
+        disk.paths().into_iter().find(|path| path.to_string_lossy().contains(&id.to_string()));
+    let path = path.unwrap();
+    let sound = disk.content(&path).unwrap();
+    let data = 12_288;
+    let damaged_at = |at: usize| {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 4;
+        disk.set_content(&path, &bytes);
+        let workspace =
+            Workspace::open_read_only_on(shared(&disk), Path::new(FOLDER), single.clone()).unwrap();
+        (0..6_u64)
+            .map(|chunk| {
+                let range = chunk * 65_536..((chunk + 1) * 65_536).min(content.len() as u64);
+                match workspace.assets().read(&id, range.clone()) {
+                    Ok(read) => {
+                        let place = usize::try_from(range.start).unwrap();
+                        assert!(read == content[place..place + read.len()], "byte {at}");
+                        true
+                    }
+                    Err(annals::AssetError::Corrupt(damage)) => {
+                        assert_eq!((damage.id, damage.range), (id, range), "byte {at}");
+                        false
+                    }
+                    Err(error) => panic!("byte {at}: {error}"),
+                }
+            })
+            .collect::<Vec<bool>>()
+    };
+    let others = |chunk: usize| (0..6).map(|n| n != chunk).collect::<Vec<bool>>();
+    assert_eq!(damaged_at(data + 2 * 65_536 + 7), others(2));
+    assert_eq!(damaged_at(data + content.len() - 1), others(5));
+    // The table: six hashes.
+    for hash in 0..6 {
+        assert_eq!(damaged_at(data + content.len() + 32 * hash), [true; 6], "hash {hash}");
+    }
+    let report = deep(&disk);
+    assert_eq!(codes(&report), [Code::BadRecord], "{:?}", report.findings);
+}

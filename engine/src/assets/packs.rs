@@ -208,7 +208,7 @@ impl Store {
     ) -> Result<(PackInfo, usize), StoreError> {
         let from = known.map_or(PACK_HEAD_LEN, |known| known.covered_len);
         let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, from, len);
-        let mut records = Vec::new();
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
         let mut covered_len = from;
         while let Some(step) = walk.step().context(&pack.path, "read")? {
             match step {
@@ -229,6 +229,13 @@ impl Store {
                     covered_len = header.end_offset();
                     records.push(header);
                 }
+                // What is damaged in it is told when it is read; all its other chunks are served.
+                Step::Bad { bytes, header: Some(header), .. }
+                    if bytes.end == header.end_offset() =>
+                {
+                    covered_len = bytes.end;
+                    damaged.push(header);
+                }
                 // What a writer is just adding is looked at again.
                 Step::Bad { bytes, .. } if self.writable || bytes.end < len => {
                     covered_len = bytes.end;
@@ -239,6 +246,13 @@ impl Store {
         let synced_upto =
             walk.synced_upto().max(known.map_or(PACK_HEAD_LEN, |known| known.synced_upto));
         let added = records.len();
+        // Behind what was synced it is what a crash left.
+        damaged.retain(|header| {
+            header.kind == RecordKind::Asset && header.end_offset() <= synced_upto
+        });
+        for header in &damaged {
+            places.insert(AssetId::from(header.id), Place::new(number, header));
+        }
         for header in records {
             let id = AssetId::from(header.id);
             let place = Place::new(number, &header);

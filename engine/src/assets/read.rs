@@ -19,7 +19,7 @@ use crate::{
     io::DiskFile,
     pack::{
         CHUNK_LEN, ChunkDecoder, Codec, RecordHeader, TABLE_FANOUT, TableShape, Verifier,
-        VerifyError,
+        VerifyError, chunk_cv, chunk_len, merge_level,
     },
 };
 
@@ -28,6 +28,8 @@ const WHOLE_LEN_MAX: u64 = 256 << 10;
 /// Chunks that are read at once when content is read in order: 1 MiB.
 const AHEAD_CHUNK_COUNT: u64 = 16;
 const CHUNK: u64 = CHUNK_LEN as u64;
+/// Groups of hashes made anew that are remembered: 8 KiB each.
+const REBUILT_COUNT_MAX: usize = 8;
 
 /// The content of one asset, to read. Each chunk of 64 KiB is verified against the id before any of it is given.
 ///
@@ -43,6 +45,8 @@ pub struct AssetReader {
     /// The record, if it is short.
     record: Option<Vec<u8>>,
     verifier: Verifier,
+    /// Groups of hashes that are damaged in the table, made anew from what is below: level, group, hashes.
+    rebuilt: Vec<(u32, u64, Vec<Hash>)>,
     decoder: ChunkDecoder,
     /// One chunk, decompressed.
     chunk: Vec<u8>,
@@ -71,6 +75,7 @@ impl AssetReader {
             header: *header,
             record: None,
             verifier: Verifier::new(header.id, header.size),
+            rebuilt: Vec::new(),
             decoder: ChunkDecoder::new(),
             chunk: Vec::new(),
             position: 0,
@@ -178,26 +183,76 @@ impl AssetReader {
 
     /// Checks that what stands in the window from `before` on is the chunk.
     fn check(&mut self, chunk: u64, before: usize, offset: u64) -> Result<(), StoreError> {
-        let Self { verifier, window, file, header, record, path, .. } = self;
-        let shape = header.shape();
-        let table = header.table_offset();
-        let fetch = |level: u32, nodes: Range<u64>| -> Result<Vec<Hash>, IoError> {
-            let offset = table + shape.node_offset(level, nodes.start);
-            let count = usize::try_from(nodes.end - nodes.start).unwrap_or(usize::MAX);
-            let bytes = bytes_at(&**file, header, record.as_deref(), offset, count * Hash::LEN);
-            let bytes = bytes.context(path, "read")?;
-            let hashes = bytes.chunks_exact(Hash::LEN).filter_map(|hash| hash.first_chunk());
-            Ok(hashes.map(|hash: &[u8; 32]| Hash::from_bytes(*hash)).collect())
-        };
-        match verifier.verify_chunk(chunk, &window[before..], fetch) {
-            Ok(()) => Ok(()),
-            Err(VerifyError::Fetch(error)) => Err(error.into()),
-            Err(VerifyError::Group { level, group }) => {
-                let offset = table + shape.node_offset(level, group * TABLE_FANOUT);
-                Err(self.broken(chunk, offset, AssetFault::Table).into())
+        loop {
+            let (level, group) = match self.verify_in_window(chunk, before) {
+                Ok(()) => return Ok(()),
+                Err(VerifyError::Fetch(error)) => return Err(error.into()),
+                Err(VerifyError::Group { level, group }) => (level, group),
+                Err(_) => return Err(self.broken(chunk, offset, AssetFault::Chunk).into()),
+            };
+            if self.rebuilt.iter().any(|(l, g, _)| (*l, *g) == (level, group)) {
+                let place = self.shape().node_offset(level, group * TABLE_FANOUT);
+                let place = self.header.table_offset() + place;
+                return Err(self.broken(chunk, place, AssetFault::Table).into());
             }
-            Err(_) => Err(self.broken(chunk, offset, AssetFault::Chunk).into()),
+            let nodes = self.rebuild_group(level, group)?;
+            if self.rebuilt.len() == REBUILT_COUNT_MAX {
+                self.rebuilt.remove(0);
+            }
+            self.rebuilt.push((level, group, nodes));
         }
+    }
+
+    fn verify_in_window(&mut self, chunk: u64, before: usize) -> Result<(), VerifyError<IoError>> {
+        let Self { verifier, window, file, header, record, path, rebuilt, .. } = self;
+        let source = Table { file: &**file, header, record: record.as_deref() };
+        let fetch = |level: u32, nodes: Range<u64>| -> Result<Vec<Hash>, IoError> {
+            let group = nodes.start / TABLE_FANOUT;
+            match rebuilt.iter().find(|(l, g, _)| (*l, *g) == (level, group)) {
+                Some((_, _, nodes)) => Ok(nodes.clone()),
+                None => source.nodes(level, nodes).context(path, "read"),
+            }
+        };
+        verifier.verify_chunk(chunk, &window[before..], fetch)
+    }
+
+    /// The hashes of a group from what is below them: the chunks, or the hashes of the level below. A hash that cannot be
+    /// computed is taken from the table.
+    fn rebuild_group(&mut self, level: u32, group: u64) -> Result<Vec<Hash>, StoreError> {
+        let start = group * TABLE_FANOUT;
+        let range = start..self.shape().level_len(level).min(start + TABLE_FANOUT);
+        let table =
+            Table { file: &*self.file, header: &self.header, record: self.record.as_deref() };
+        let mut nodes = table.nodes(level, range.clone()).context(&self.path, "read")?;
+        for (node, number) in nodes.iter_mut().zip(range) {
+            if level == 0 {
+                let Ok(stored) = self.stored_ranges(&(number..number + 1)) else { continue };
+                let Some(place) = stored.first() else { continue };
+                let len = usize::try_from(place.end - place.start).unwrap_or(usize::MAX);
+                let bytes = self.stored(place.start, len)?;
+                let raw_len = chunk_len(self.size(), number);
+                let mut content = Vec::new();
+                if bytes.len() == raw_len {
+                    content = bytes;
+                } else if self.decoder.decode(&bytes, raw_len, &mut content).is_err() {
+                    continue;
+                }
+                *node = chunk_cv(number, &content);
+            } else {
+                let below = number * TABLE_FANOUT;
+                let end = self.shape().level_len(level - 1).min(below + TABLE_FANOUT);
+                let table = Table {
+                    file: &*self.file,
+                    header: &self.header,
+                    record: self.record.as_deref(),
+                };
+                let below = table.nodes(level - 1, below..end).context(&self.path, "read")?;
+                if !below.is_empty() {
+                    *node = merge_level(&below);
+                }
+            }
+        }
+        Ok(nodes)
     }
 
     fn broken(&self, chunk: u64, offset: u64, cause: AssetFault) -> AssetCorruption {
@@ -302,6 +357,25 @@ impl AssetReader {
         let bytes = self.stored(offset, Hash::LEN)?;
         let hash = bytes.first_chunk().map(|hash: &[u8; 32]| Hash::from_bytes(*hash));
         hash.ok_or_else(|| self.broken(0, offset, AssetFault::Short).into())
+    }
+}
+
+/// Where hashes are read from.
+struct Table<'a> {
+    file: &'a dyn DiskFile,
+    header: &'a RecordHeader,
+    record: Option<&'a [u8]>,
+}
+
+impl Table<'_> {
+    /// Hashes of a level as they stand in the table; fewer where the file ends.
+    fn nodes(&self, level: u32, nodes: Range<u64>) -> io::Result<Vec<Hash>> {
+        let offset =
+            self.header.table_offset() + self.header.shape().node_offset(level, nodes.start);
+        let count = usize::try_from(nodes.end - nodes.start).unwrap_or(usize::MAX);
+        let bytes = bytes_at(self.file, self.header, self.record, offset, count * Hash::LEN)?;
+        let hashes = bytes.chunks_exact(Hash::LEN).filter_map(|hash| hash.first_chunk());
+        Ok(hashes.map(|hash: &[u8; 32]| Hash::from_bytes(*hash)).collect())
     }
 }
 

@@ -29,6 +29,8 @@ const NAMED_COUNT_MAX: usize = 16;
 struct Found {
     /// Sound records of assets, and those that drops are about.
     records: BTreeMap<Spot, AssetId>,
+    /// Damaged ones whose header is valid.
+    damaged: BTreeMap<Spot, AssetId>,
     dropped: HashSet<Spot>,
     /// How far each pack was walked, and its salt.
     packs: BTreeMap<u64, ([u8; 16], u64)>,
@@ -178,7 +180,12 @@ fn shared(
                     _ => {}
                 }
             }
-            Step::Bad { bytes, header, fault } => bad.push((bytes, header, fault)),
+            Step::Bad { bytes, header, fault } => {
+                if let Some(header) = header.filter(|header| header.kind == RecordKind::Asset) {
+                    found.damaged.insert((number, header.offset), header.id.into());
+                }
+                bad.push((bytes, header, fault));
+            }
         }
     }
     let synced_upto = walk.synced_upto();
@@ -200,6 +207,13 @@ fn shared(
             (Code::BadRecord, format!("{whose}{fault}"))
         };
         run.find(Finding::new(code, path, what).at(bytes.start));
+        // Its chunks can be sound all the same, and are served then.
+        let header = header.filter(|header| header.kind == RecordKind::Asset && !is_tail);
+        if let Some(header) = header.filter(|header| header.end_offset() <= len)
+            && run.depth == Depth::Payloads
+        {
+            chunks(run, &pack, &header)?;
+        }
     }
     found.packs.insert(number, (pack.header.salt, len));
     run.report.packs.push(report);
@@ -236,8 +250,12 @@ fn single(
             run.find(wrong(format!("the record of asset {id}: {fault}"), bytes.start));
             report.damaged += 1;
             // Its chunks can be sound all the same.
-            if let Some(header) = header.filter(|_| run.depth == Depth::Payloads) {
-                chunks(run, &pack, &header)?;
+            let header = header.filter(|header| AssetId::from(header.id) == id);
+            if let Some(header) = header.filter(|header| header.end_offset() <= len) {
+                found.present.insert(id);
+                if run.depth == Depth::Payloads {
+                    chunks(run, &pack, &header)?;
+                }
             }
         }
         None => {
@@ -347,7 +365,8 @@ fn agrees(places: &Places, found: &Found, covered: &BTreeMap<u64, u64>) -> bool 
         .filter(|(spot, _)| is_covered(spot))
         .collect();
     // Records that a crash left half written are sound by their checksums, and are not in the index.
-    said.iter().all(|(spot, id)| found.records.get(spot) == Some(id))
+    said.iter()
+        .all(|(spot, id)| found.records.get(spot).or_else(|| found.damaged.get(spot)) == Some(id))
 }
 
 /// What the logs claim against what is here.
@@ -365,7 +384,7 @@ fn agreement(run: &mut Run<'_>, found: &Found) {
         claimed.own.iter().filter(|id| !found.present.contains(id)).collect();
     if !missing.is_empty() {
         let what = format!(
-            "{} of this client are claimed and not on this device: {}",
+            "claimed by this client and not on this device: {}: {}",
             counted(missing.len()),
             named(&missing)
         );
@@ -378,7 +397,7 @@ fn agreement(run: &mut Run<'_>, found: &Found) {
         .collect();
     if !orphans.is_empty() {
         let what = format!(
-            "{} are on this device and not claimed: {}",
+            "on this device and not claimed: {}: {}",
             counted(orphans.len()),
             named(&orphans)
         );

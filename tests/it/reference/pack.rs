@@ -170,7 +170,7 @@ fn content(
     let mut below = cvs;
     for (level, len) in levels.iter().enumerate() {
         if level > 0 {
-            below = below.chunks(256).map(|nodes| tree(nodes)).collect();
+            below = below.chunks(256).map(tree).collect();
         }
         ensure(to_u64(below.len()) == *len, || "K-5: level".into())?;
         for cv in &below {
