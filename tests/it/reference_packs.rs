@@ -1,6 +1,6 @@
 //! The engine's packs, read by the reference decoder; and frozen ones.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use annals::{AssetMeta, Clock, CollectOptions, Options, OtherCopy, Workspace};
 
@@ -143,5 +143,103 @@ fn packs_of_released_versions_stay_readable_and_are_still_written_so() {
                 [Record::Drop { number: 1, offset: 8192, .. }, Record::Mark]
             ));
         }
+    }
+}
+
+const BEGIN: &str = "<!-- pack-sample:begin -->\n";
+const END: &str = "<!-- pack-sample:end -->";
+
+fn spaced(bytes: &[u8]) -> String {
+    if bytes.len() > 4 && bytes.iter().all(|&byte| byte == 0) {
+        return format!("00 x {}", bytes.len());
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The vectors of section 13: what an entry and a URL say of the content `hello`, and its record in the frozen pack.
+fn vectors() -> String {
+    let id = annals::AssetId::of(b"hello");
+    let claim = annals::AssetClaim {
+        id,
+        size: 5,
+        media_type: Some("text/plain".into()),
+        name: "a.txt".into(),
+        preview: b"p".to_vec(),
+    };
+    let release = annals::Release {
+        id,
+        claims: vec![annals::ClaimRef { log: annals::LogId::from_bytes([7; 16]), index: 258 }],
+    };
+    let url = annals::AssetUrl::from(&claim);
+    let mut text = format!(
+        "The content `hello` has the id `{id}`, in base32 `{}`. Named `a.txt`, its URL is `{url}`.\n\n",
+        id.to_base32()
+    );
+    text += "| what | bytes |\n|---|---|\n";
+    writeln!(
+        text,
+        "| a claim of it, with the preview `p` | {} |",
+        spaced(&claim.encode().unwrap())
+    )
+    .unwrap();
+    write!(
+        text,
+        "| a release of entry 258 of the log 07..07 | {} |\n\n",
+        spaced(&release.encode().unwrap())
+    )
+    .unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/v1/shared.pack");
+    let file = std::fs::read(golden).unwrap();
+    let salt = spaced(&file[80..96]);
+    write!(
+        text,
+        "Its record in a pack with the salt {salt}:\n\n| offset | bytes | field |\n|---|---|---|\n"
+    )
+    .unwrap();
+    // Behind the one of `gone`, which is as long but for a byte.
+    let start = 8192 + 128;
+    let fields: [(usize, &str); 21] = [
+        (4, "`magic`"),
+        (1, "`kind` 1"),
+        (1, "`flags` critical"),
+        (1, "`chunk_log2` 16"),
+        (1, "`codec` 0"),
+        (4, "`data_pad` 0"),
+        (4, "`cipher_suite` 0, zero"),
+        (8, "`record_offset`"),
+        (8, "`synced_upto`"),
+        (32, "`id`"),
+        (8, "`size` 5"),
+        (8, "`data_len` 5"),
+        (12, "`key_epoch` 0, zero"),
+        (4, "`header_crc`"),
+        (5, "the only chunk: `hello`; there is no table"),
+        (3, "zero"),
+        (4, "`magic` of the footer"),
+        (4, "`table_crc` of no bytes"),
+        (8, "`record_len` 128"),
+        (4, "`header_crc` again"),
+        (4, "`footer_crc`"),
+    ];
+    let mut at = start;
+    for (len, field) in fields {
+        writeln!(text, "| {at} | {} | {field} |", spaced(&file[at..at + len])).unwrap();
+        at += len;
+    }
+    assert_eq!(at, start + 128, "the whole record");
+    text
+}
+
+#[test]
+fn the_vectors_of_the_text_are_what_is_written() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("format-spec.md");
+    let spec = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = spec.split_once(BEGIN).unwrap();
+    let (shown, after) = rest.split_once(END).unwrap();
+    let vectors = vectors();
+    if is_blessing() {
+        std::fs::write(&path, format!("{before}{BEGIN}{vectors}{END}{after}")).unwrap();
+    } else {
+        assert!(shown == vectors, "section 13 should show\n{vectors}");
     }
 }
