@@ -168,8 +168,14 @@ impl<W: Write> Work<'_, W> {
                 true
             };
             let is_stdin = path.as_os_str() == "-";
+            let is_file = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
             let added = if is_stdin {
-                self.add_stdin(&mut batch, progress)
+                self.add_stream(&mut batch, io::stdin().lock(), "", progress)
+            } else if path.exists() && !is_file {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                File::open(&path)
+                    .map_err(|error| AssetError::Source(error.into()))
+                    .and_then(|pipe| self.add_stream(&mut batch, pipe, &name, progress))
             } else {
                 self.meta(&path).and_then(|meta| batch.put_file_with(&path, meta, progress))
             };
@@ -199,22 +205,19 @@ impl<W: Write> Work<'_, W> {
         self.settle(&mut batch, &mut paths)
     }
 
-    fn add_stdin(
+    /// Adds what can be read only once: stdin, or a pipe.
+    fn add_stream(
         &self,
         batch: &mut annals::AssetBatch,
+        mut input: impl Read,
+        name: &str,
         progress: impl FnMut(u64) -> bool,
     ) -> Result<annals::AssetId, AssetError> {
-        let mut input = io::stdin().lock();
         let mut first = Vec::new();
         let read = (&mut input).take(MAGIC_LEN as u64).read_to_end(&mut first);
-        let read = read.map(|_| first);
-        match read {
-            Ok(first) => {
-                let meta = self.meta_of(self.args.name.as_deref().unwrap_or(""), &first);
-                batch.put_with(io::Cursor::new(first).chain(input), meta, progress)
-            }
-            Err(error) => Err(AssetError::Source(error.into())),
-        }
+        read.map_err(|error| AssetError::Source(error.into()))?;
+        let meta = self.meta_of(self.args.name.as_deref().unwrap_or(name), &first);
+        batch.put_with(io::Cursor::new(first).chain(input), meta, progress)
     }
 
     fn meta(&self, path: &Path) -> Result<AssetMeta, AssetError> {
