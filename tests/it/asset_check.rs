@@ -263,3 +263,27 @@ fn the_other_chunks_of_a_damaged_asset_stay_readable() {
     let report = deep(&disk);
     assert_eq!(codes(&report), [Code::BadRecord], "{:?}", report.findings);
 }
+
+#[test]
+fn what_is_here_of_a_partial_asset_is_checked() {
+    let (disk, _) = sample();
+    let workspace = Workspace::open_on(shared(&disk), Path::new(FOLDER), options()).unwrap();
+    let other =
+        Workspace::create_on(shared(&disk), Path::new("other"), options(), Some(workspace.id()));
+    let content = Random::new(8).bytes(200_000);
+    let meta = AssetMeta::default().media_type("video/mp4");
+    let id = other.unwrap().assets().put(&content[..], meta).unwrap().id;
+    let other = Workspace::open_on(shared(&disk), Path::new("other"), options()).unwrap();
+    let mut partial = workspace.assets().partial(&id, 200_000).unwrap();
+    partial.accept(&other.assets().range(&id, 70_000..70_001).unwrap()).unwrap();
+    drop(partial);
+    workspace.close().unwrap();
+    assert_eq!(codes(&deep(&disk)), [] as [Code; 0]);
+    let path =
+        disk.paths().into_iter().find(|path| path.extension().is_some_and(|e| e == "partial"));
+    let path = path.unwrap();
+    let mut bytes = disk.content(&path).unwrap();
+    bytes[12_288 + 70_000] ^= 1;
+    disk.set_content(&path, &bytes);
+    assert_eq!(codes(&deep(&disk)), [Code::BadPartial]);
+}

@@ -39,6 +39,7 @@ pub(crate) use self::{
     packs::Pack,
     partial::PartialAsset,
     places::{Places, Spot, decode_index},
+    single::SINGLE_DATA_OFFSET,
     store::{Lease, Store, StoreOptions},
     walk::{Step, Walk},
 };

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Where the data of a single pack starts (K-7).
-pub(super) const SINGLE_DATA_OFFSET: u64 =
+pub(crate) const SINGLE_DATA_OFFSET: u64 =
     PACK_HEAD_LEN + RECORD_HEADER_LEN as u64 + SINGLE_DATA_PAD as u64;
 /// A single pack that is being written.
 pub(super) struct NewSingle {

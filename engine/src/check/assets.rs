@@ -11,13 +11,16 @@ use super::{CheckError, Code, Depth, Finding, folder::Run, report::PackReport};
 use crate::{
     asset::AssetId,
     assets::{
-        AssetReader, NameKind, Pack, Places, Spot, Step, StoreError, Walk, asset_file,
-        decode_index, kind_of_name, shared_name,
+        AssetReader, NameKind, Pack, Places, SINGLE_DATA_OFFSET, Spot, Step, StoreError, Walk,
+        asset_file, decode_index, kind_of_name, shared_name,
     },
     error::{IoContext as _, IoError},
     io::{Access, DirEntry},
     log::Writer,
-    pack::{PACK_HEAD_LEN, PackKind, RecordHeader, RecordKind, decode_head, pins},
+    pack::{
+        CHUNK_LEN, HaveHeader, PACK_HEAD_LEN, PackKind, RecordHeader, RecordKind, chunk_cv,
+        chunk_len, decode_head, have::HAVE_HEADER_LEN, pins,
+    },
     workspace::{Options, Workspace},
 };
 
@@ -96,9 +99,9 @@ pub(super) fn check(run: &mut Run<'_>, progress: &mut dyn FnMut(u64)) -> Result<
             }
         } else if let Some(id) = asset_file(folder, entry, ".pack") {
             single(run, &path, id, &mut found)?;
-        } else if asset_file(folder, entry, ".partial").is_none()
-            && asset_file(folder, entry, ".have").is_none()
-        {
+        } else if let Some(id) = asset_file(folder, entry, ".partial") {
+            partial(run, &path, id)?;
+        } else if asset_file(folder, entry, ".have").is_none() {
             run.find_file(folder, entry);
         }
         done += entry.len;
@@ -289,7 +292,7 @@ fn chunks(run: &mut Run<'_>, pack: &Pack, header: &RecordHeader) -> Result<bool,
     let mut tell = |damage: crate::assets::AssetCorruption| {
         sound = false;
         let (id, range) = (damage.id, &damage.range);
-        let chunk = range.start / crate::pack::CHUNK_LEN as u64;
+        let chunk = range.start / CHUNK_LEN as u64;
         let what = format!(
             "chunk {chunk} of asset {id} (bytes {} to {}): {}",
             range.start, range.end, damage.cause
@@ -306,6 +309,42 @@ fn chunks(run: &mut Run<'_>, pack: &Pack, header: &RecordHeader) -> Result<bool,
             Ok(false)
         }
     }
+}
+
+/// Checks what is here of an asset that comes in pieces (K-13). A writer may be adding to it.
+fn partial(run: &mut Run<'_>, path: &Path, id: AssetId) -> Result<(), CheckError> {
+    let Some((pack, _)) = open(run, path)? else { return Ok(()) };
+    let have_path = path.with_extension("have");
+    let rows = match run.disk.open(&have_path, Access::Read) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        result => {
+            let file = result.context(&have_path, "open")?;
+            let len = file.len().context(&have_path, "read the length of")?;
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            Some(file.read_vec_at(0, len).context(&have_path, "read")?)
+        }
+    };
+    let rows = rows.unwrap_or_default();
+    let header = rows.first_chunk().and_then(|bytes| HaveHeader::decode(bytes).ok());
+    let Some(header) = header.filter(|header| AssetId::from(header.id) == id) else {
+        let what = format!("which chunks of asset {id} are here cannot be read");
+        run.find(Finding::new(Code::BadPartial, &have_path, what));
+        return Ok(());
+    };
+    let mut rest = rows.get(HAVE_HEADER_LEN..).unwrap_or(&[]);
+    while let Some((row, len)) = header.decode_row(rest).filter(|_| run.depth == Depth::Payloads) {
+        rest = &rest[len..];
+        for (chunk, cv) in (row.first_chunk..).zip(row.cvs) {
+            let offset = SINGLE_DATA_OFFSET + chunk * CHUNK_LEN as u64;
+            let len = chunk_len(header.size, chunk);
+            let bytes = pack.file.read_vec_at(offset, len).context(path, "read")?;
+            if bytes.len() != len || chunk_cv(chunk, &bytes) != cv {
+                let what = format!("chunk {chunk} of asset {id}, of which not all is here");
+                run.find(Finding::new(Code::BadPartial, path, what).at(offset));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_pins(run: &mut Run<'_>, path: &Path, len: u64) -> Result<(), CheckError> {

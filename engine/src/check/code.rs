@@ -113,6 +113,8 @@ pub enum Code {
     PackTornTail,
     /// What is pinned cannot be read.
     BadPins,
+    /// An asset of which not all is here: what is here is damaged, or nothing says what it is.
+    BadPartial,
     /// This client claims assets that are not on this device.
     AssetNotHere,
     /// Assets that no log claims.
@@ -166,6 +168,7 @@ impl Code {
             Self::BadChunk => "bad-chunk",
             Self::PackTornTail => "pack-torn-tail",
             Self::BadPins => "bad-pins",
+            Self::BadPartial => "bad-partial",
             Self::AssetNotHere => "asset-not-here",
             Self::OrphanAsset => "orphan-asset",
         }
@@ -253,6 +256,9 @@ impl Code {
             }
             Self::BadPins => {
                 "Nothing is evicted or collected until annals-fsck --repair has put it aside; then pin again what is to stay."
+            }
+            Self::BadPartial => {
+                "annals asset evict --force gives up what is here of it; then fetch it anew."
             }
             Self::AssetNotHere => {
                 "They were evicted, or are lost; annals asset fetch --from OTHER brings them back."
