@@ -12,6 +12,8 @@ mod get;
 mod info;
 mod keep;
 mod meta;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
