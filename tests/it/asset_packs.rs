@@ -173,6 +173,18 @@ fn judge(found: &SimDisk, facts: &Facts, at: u64, what: &str) {
         assert!(needed.is_empty(), "{what}: the workspace is gone");
         return;
     }
+    // What a crash leaves is no damage.
+    let checked = annals::check::check_on(
+        &(Arc::new(found.clone()) as Arc<dyn Disk>),
+        Path::new(FOLDER),
+        annals::check::Depth::Payloads,
+        |_, _| (),
+    );
+    // But for the slot that a log was just writing, which is reported.
+    let checked = checked.unwrap();
+    let wrong = checked.errors().filter(|found| found.code != annals::check::Code::BadCheckpoint);
+    let wrong: Vec<_> = wrong.map(ToString::to_string).collect();
+    assert!(wrong.is_empty(), "{what}: {wrong:?}");
     let workspace = open(found);
     let assets = workspace.assets();
     for (id, content) in &needed {

@@ -21,7 +21,7 @@ use crate::{
         CHUNK_LEN, HaveHeader, PACK_HEAD_LEN, PackKind, RecordHeader, RecordKind, chunk_cv,
         chunk_len, decode_head, have::HAVE_HEADER_LEN, pins,
     },
-    workspace::{Options, Workspace},
+    workspace::{Claimed, Options, Workspace},
 };
 
 /// Assets that are named one by one; the rest is counted.
@@ -38,6 +38,15 @@ struct Found {
     /// How far each pack was walked, and its salt.
     packs: BTreeMap<u64, ([u8; 16], u64)>,
     present: BTreeSet<AssetId>,
+    /// What is damage if it was acknowledged, and what a crash leaves otherwise.
+    doubts: Vec<Doubt>,
+}
+
+/// Something wrong behind what a pack says was synced (K-10).
+struct Doubt {
+    /// Whose record it is, if that can be read.
+    id: Option<AssetId>,
+    finding: Finding,
 }
 
 /// Bytes of all files of packs.
@@ -73,8 +82,13 @@ fn list(run: &Run<'_>, folder: &Path) -> Result<Vec<DirEntry>, IoError> {
 
 /// Checks all packs, and what lies beside them.
 pub(super) fn check(run: &mut Run<'_>, progress: &mut dyn FnMut(u64)) -> Result<(), CheckError> {
-    // What a damaged log claims is not known.
-    let logs_are_sound = run.report.is_clean() && run.metadata.is_some();
+    // What a damaged log claims is not known. Of these no entry is lost.
+    let is_harmless = |finding: &Finding| {
+        let harmless =
+            [Code::BadCheckpoint, Code::BadHeaderUnit, Code::DamagedIndex, Code::StaleIndex];
+        harmless.contains(&finding.code)
+    };
+    let logs_are_sound = run.report.errors().all(is_harmless) && run.metadata.is_some();
     let assets = run.folder.join("assets");
     let files = files(run)?;
     let numbers: Vec<u64> = files
@@ -107,16 +121,42 @@ pub(super) fn check(run: &mut Run<'_>, progress: &mut dyn FnMut(u64)) -> Result<
         done += entry.len;
         progress(done);
     }
+    let claimed = if logs_are_sound { claimed(run) } else { None };
     for (spot, id) in &found.records {
         if !found.dropped.contains(spot) {
             found.present.insert(*id);
         }
     }
     check_index(run, &found)?;
-    if logs_are_sound {
-        agreement(run, &found);
+    settle_doubts(run, &mut found, claimed.as_ref());
+    if let Some(claimed) = claimed {
+        agreement(run, &found, &claimed);
     }
     Ok(())
+}
+
+/// The bytes of what the own log claims were synced before it was claimed: whatever else is wrong behind what a
+/// pack says was synced, a crash has left.
+fn settle_doubts(run: &mut Run<'_>, found: &mut Found, claimed: Option<&Claimed>) {
+    let dropped: BTreeSet<AssetId> =
+        found.dropped.iter().filter_map(|spot| found.records.get(spot).copied()).collect();
+    for Doubt { id, finding } in std::mem::take(&mut found.doubts) {
+        let is_missed = |id: &AssetId| !found.present.contains(id) && !dropped.contains(id);
+        let is_damage = claimed.is_none_or(|claimed| match id {
+            Some(id) => claimed.own.contains(&id) && is_missed(&id),
+            None => claimed.own.iter().any(is_missed),
+        });
+        if is_damage {
+            run.find(finding);
+        } else {
+            let what = "a record that a crash left half written";
+            let finding = Finding {
+                offset: finding.offset,
+                ..Finding::new(Code::PackTornTail, &finding.path, what)
+            };
+            run.find(finding);
+        }
+    }
 }
 
 /// Opens a pack; says what is wrong with its head.
@@ -168,20 +208,16 @@ fn shared(
     }
     let mut walk = Walk::new(Arc::clone(&pack.file), pack.crc, PACK_HEAD_LEN, len);
     let mut report = PackReport::new(path, len);
-    let mut bad = Vec::new();
+    let (mut bad, mut records) = (Vec::new(), Vec::new());
     let mut last_sound = PACK_HEAD_LEN;
     while let Some(step) = walk.step().context(path, "read")? {
         match step {
             Step::Record(header) => {
                 last_sound = header.end_offset();
-                record(run, &pack, &header, &mut report)?;
-                match (header.kind, header.dropped()) {
-                    (RecordKind::Asset, _) => {
-                        found.records.insert((number, header.offset), header.id.into());
-                    }
-                    (_, Some(target)) => drop(found.dropped.insert(target)),
-                    _ => {}
+                if let Some(target) = header.dropped() {
+                    found.dropped.insert(target);
                 }
+                records.push(header);
             }
             Step::Bad { bytes, header, fault } => {
                 if let Some(header) = header.filter(|header| header.kind == RecordKind::Asset) {
@@ -192,6 +228,18 @@ fn shared(
         }
     }
     let synced_upto = walk.synced_upto();
+    for header in records {
+        let before = run.report.findings.len();
+        let sound = record(run, &pack, &header, &mut report)?;
+        let id = AssetId::from(header.id);
+        if !sound && header.end_offset() > synced_upto {
+            let findings = run.report.findings.split_off(before);
+            let doubt = |finding| Doubt { id: Some(id), finding };
+            found.doubts.extend(findings.into_iter().map(doubt));
+        } else if header.kind == RecordKind::Asset {
+            found.records.insert((number, header.offset), id);
+        }
+    }
     for (bytes, header, fault) in bad {
         // What a writer is just adding is nobody's fault.
         if is_last && run.writer != Writer::None && bytes.end == len {
@@ -202,16 +250,23 @@ fn shared(
             _ => String::new(),
         });
         let is_tail = bytes.start >= synced_upto && bytes.start >= last_sound;
-        let (code, what) = if is_tail {
+        if is_tail {
             let len = bytes.end - bytes.start;
-            (Code::PackTornTail, format!("{len} bytes that a crash left behind the last record"))
-        } else {
-            report.damaged += 1;
-            (Code::BadRecord, format!("{whose}{fault}"))
-        };
-        run.find(Finding::new(code, path, what).at(bytes.start));
+            let what = format!("{len} bytes that a crash left behind the last record");
+            run.find(Finding::new(Code::PackTornTail, path, what).at(bytes.start));
+            continue;
+        }
+        let finding =
+            Finding::new(Code::BadRecord, path, format!("{whose}{fault}")).at(bytes.start);
+        if bytes.start >= synced_upto {
+            let id = header.filter(|header| header.kind == RecordKind::Asset);
+            found.doubts.push(Doubt { id: id.map(|header| header.id.into()), finding });
+            continue;
+        }
+        report.damaged += 1;
+        run.find(finding);
         // Its chunks can be sound all the same, and are served then.
-        let header = header.filter(|header| header.kind == RecordKind::Asset && !is_tail);
+        let header = header.filter(|header| header.kind == RecordKind::Asset);
         if let Some(header) = header.filter(|header| header.end_offset() <= len)
             && run.depth == Depth::Payloads
         {
@@ -275,15 +330,15 @@ fn record(
     pack: &Pack,
     header: &RecordHeader,
     report: &mut PackReport,
-) -> Result<(), CheckError> {
+) -> Result<bool, CheckError> {
     report.records += 1;
-    if header.kind == RecordKind::Asset {
-        report.assets += 1;
-        if run.depth == Depth::Payloads {
-            report.damaged += u64::from(!chunks(run, pack, header)?);
-        }
+    if header.kind != RecordKind::Asset {
+        return Ok(true);
     }
-    Ok(())
+    report.assets += 1;
+    let sound = run.depth == Depth::Structure || chunks(run, pack, header)?;
+    report.damaged += u64::from(!sound);
+    Ok(sound)
 }
 
 /// Verifies all chunks of an asset.
@@ -408,16 +463,19 @@ fn agrees(places: &Places, found: &Found, covered: &BTreeMap<u64, u64>) -> bool 
         .all(|(spot, id)| found.records.get(spot).or_else(|| found.damaged.get(spot)) == Some(id))
 }
 
-/// What the logs claim against what is here.
-fn agreement(run: &mut Run<'_>, found: &Found) {
+/// What the logs claim; `None` if that is not known.
+fn claimed(run: &Run<'_>) -> Option<Claimed> {
     let options = Options::default();
-    let Ok(workspace) = Workspace::open_read_only_on(Arc::clone(run.disk), run.folder, options)
-    else {
-        return;
-    };
-    let Ok(claimed) = workspace.assets().claimed() else { return };
-    let pinned: BTreeSet<AssetId> =
-        workspace.assets().pinned().unwrap_or_default().into_iter().collect();
+    let workspace = Workspace::open_read_only_on(Arc::clone(run.disk), run.folder, options).ok()?;
+    let pinned = workspace.assets().pinned().unwrap_or_default();
+    let mut claimed = workspace.assets().claimed().ok()?;
+    // A pin is as good a reason to be here.
+    claimed.live.extend(pinned);
+    Some(claimed)
+}
+
+/// What the logs claim against what is here.
+fn agreement(run: &mut Run<'_>, found: &Found, claimed: &Claimed) {
     let assets = run.folder.join("assets");
     let missing: Vec<&AssetId> =
         claimed.own.iter().filter(|id| !found.present.contains(id)).collect();
@@ -429,11 +487,8 @@ fn agreement(run: &mut Run<'_>, found: &Found) {
         );
         run.find(Finding::new(Code::AssetNotHere, &assets, what));
     }
-    let orphans: Vec<&AssetId> = found
-        .present
-        .iter()
-        .filter(|id| !claimed.live.contains(id) && !pinned.contains(id))
-        .collect();
+    let orphans: Vec<&AssetId> =
+        found.present.iter().filter(|id| !claimed.live.contains(id)).collect();
     if !orphans.is_empty() {
         let what = format!(
             "on this device and not claimed: {}: {}",

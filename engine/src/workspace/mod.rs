@@ -37,6 +37,11 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, ReentrantMutex, RwLock},
 };
 
+pub(crate) use self::{
+    assets::Claimed,
+    metadata::Metadata,
+    open::{index_folder, segment_path},
+};
 pub use self::{
     assets::{
         AddedAsset, Asset, AssetBatch, AssetError, AssetInfo, AssetLease, AssetMeta, AssetRange,
@@ -52,10 +57,6 @@ pub use self::{
     options::{Clock, Options},
     stream::{Stream, StreamError},
     view::{LogStats, LogView},
-};
-pub(crate) use self::{
-    metadata::Metadata,
-    open::{index_folder, segment_path},
 };
 
 /// A workspace that is open: the own log of this client, and replicas of the others'.

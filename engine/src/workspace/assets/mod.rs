@@ -17,7 +17,6 @@ mod tests;
 
 use std::sync::Arc;
 
-pub(crate) use self::claims::Claims;
 pub use self::{
     add::{AddedAsset, AssetBatch},
     collect::CollectOptions,
@@ -26,6 +25,7 @@ pub use self::{
     keep::{AssetLease, OtherCopy},
     meta::{Asset, AssetInfo, AssetMeta, AssetState},
 };
+pub(crate) use self::{claims::Claims, info::Claimed};
 use super::Workspace;
 use crate::{
     assets::{Store, StoreError},
