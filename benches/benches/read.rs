@@ -27,7 +27,7 @@ fn get(c: &mut Criterion) {
             let log = workspace.own_log();
             let mut next = scattered(workload.count as u64);
             group.bench_function(BenchmarkId::new(name, workload.name), |b| {
-                b.iter(|| log.entry(next()).expect("the entry is there").payload().len());
+                b.iter(|| log.entry(next()).expect("the entry is there").payload().unwrap().len());
             });
         }
     }
@@ -48,7 +48,7 @@ fn scan(c: &mut Criterion) {
             b.iter(|| {
                 log.scan(..)
                     .expect("a scan")
-                    .map(|entry| entry.expect("an entry").payload().len())
+                    .map(|entry| entry.expect("an entry").payload().unwrap().len())
                     .sum::<usize>()
             });
         });
@@ -56,7 +56,7 @@ fn scan(c: &mut Criterion) {
             b.iter(|| {
                 log.scan_backward(..)
                     .expect("a scan")
-                    .map(|entry| entry.expect("an entry").payload().len())
+                    .map(|entry| entry.expect("an entry").payload().unwrap().len())
                     .sum::<usize>()
             });
         });

@@ -1,5 +1,13 @@
 //! Entries: the canonical header that is hashed, kinds, and the limits of section 1 (E-1 to E-6).
 
+mod redaction;
+mod snapshot;
+
+pub use self::{
+    redaction::{REDACTION_REASON_LEN_MAX, Redaction},
+    snapshot::{Snapshot, SnapshotState},
+};
+
 use crate::bytes::{ClientId, DecodeError, Hash, LogId, Put as _, Reader, StreamId, Timestamp};
 
 /// Longest payload of one entry, in bytes (L-1). A longer change is split into parts.
@@ -24,14 +32,23 @@ impl Kind {
     pub const STREAM: Self = Self(1);
     /// What this client had seen of other logs.
     pub const SEEN: Self = Self(2);
+    /// A state that stands for what came before.
+    pub const SNAPSHOT: Self = Self(3);
     /// Claims an asset: this client wants it kept.
     pub const ASSET: Self = Self(4);
     /// Releases claims of an asset.
     pub const RELEASE: Self = Self(5);
+    /// Takes back changes.
+    pub const REDACTION: Self = Self(6);
 
     /// Whether the entry is the engine's own and not the application's.
     pub const fn is_control(self) -> bool {
         self.0 != Self::CHANGE.0
+    }
+
+    /// Whether the log itself needs it to be found: what was seen, snapshots and redactions.
+    pub(crate) const fn is_about_history(self) -> bool {
+        matches!(self, Self::SEEN | Self::SNAPSHOT | Self::REDACTION)
     }
 
     /// Whether it claims an asset or releases claims.
@@ -45,8 +62,10 @@ impl Kind {
             Self::CHANGE => Some("change"),
             Self::STREAM => Some("stream"),
             Self::SEEN => Some("seen"),
+            Self::SNAPSHOT => Some("snapshot"),
             Self::ASSET => Some("asset"),
             Self::RELEASE => Some("release"),
+            Self::REDACTION => Some("redaction"),
             _ => None,
         }
     }

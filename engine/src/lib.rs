@@ -37,7 +37,7 @@
 //! workspace.commit()?;
 //! for entry in workspace.own_log().scan(..)? {
 //!     let entry = entry?;
-//!     println!("{}: {} bytes", entry.index(), entry.payload().len());
+//!     println!("{}: {} bytes", entry.index(), entry.payload()?.len());
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -55,7 +55,7 @@
 //! let then = workspace.at(Timestamp::parse("2026-01-15")?)?;
 //! let known: Vec<_> = workspace.merged_between(&Frontier::empty(), Some(&then))?.collect::<Result<_, _>>()?;
 //! assert_eq!(known.len(), 1);
-//! assert_eq!(known[0].payload(), b"draft");
+//! assert_eq!(known[0].payload()?, b"draft");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -95,8 +95,8 @@ pub use bytes::{
 pub use entry::{EntryHeader, FrontierRow, Kind};
 pub use error::{Cause, Corruption, IoError, LostEntries};
 pub use log::{
-    AppendError, Change, Direction, Durability, Entry, Predecessor, Progress, ReadError, Scan,
-    Verdict,
+    Absent, AppendError, Change, Direction, Durability, Entry, Predecessor, Progress, ReadError,
+    Scan, Verdict,
 };
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{

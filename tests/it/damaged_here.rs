@@ -109,7 +109,7 @@ fn a_damaged_replica_goes_as_far_as_it_is_sound_and_holds_up_no_other() {
         } else {
             let kept = holder.log(first.id()).unwrap();
             assert_eq!(kept.root().unwrap(), first.root().unwrap());
-            assert_eq!(kept.entry(40).unwrap().payload(), b"later");
+            assert_eq!(kept.entry(40).unwrap().payload().unwrap(), b"later");
         }
         // A bundle of both: the sound one is taken.
         let carrier = held.join("carrier");

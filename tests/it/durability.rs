@@ -217,7 +217,7 @@ fn a_file_that_ends_below_its_checkpoint_is_damaged_and_the_rest_is_served() {
         assert_eq!(*read.recovered(), Verdict::Damaged);
         let log = read.own_log();
         assert_eq!(log.damage().map(|damage| damage.lost), Some(lost));
-        assert_eq!(log.entry(0).unwrap().payload(), b"a");
+        assert_eq!(log.entry(0).unwrap().payload().unwrap(), b"a");
         assert_eq!(log.entry(whole as u64 - 1).unwrap().index(), whole as u64 - 1);
         assert!(log.entry(whole as u64).is_err());
     }
@@ -233,7 +233,7 @@ fn a_frame_rotted_below_the_checkpoint_costs_its_entries_alone() {
     let read = Workspace::open_read_only(crashed.path(), options()).unwrap();
     let log = read.own_log();
     for (index, payload) in [(0, b"a"), (2, b"c"), (3, b"d")] {
-        assert_eq!(log.entry(index).unwrap().payload(), payload);
+        assert_eq!(log.entry(index).unwrap().payload().unwrap(), payload);
     }
     let error = log.entry(1).unwrap_err();
     let ReadError::Corrupt(damage) = error else { panic!("{error}") };
@@ -418,7 +418,7 @@ fn after_a_failed_sync_everything_errs_until_it_is_opened_again() {
         assert!(matches!(workspace.resume(), Err(AppendError::Poisoned(_))));
         assert!(workspace.export(&annals::Frontier::empty(), Vec::new()).is_err());
         assert_eq!(workspace.durable().entries, 1);
-        assert_eq!(workspace.own_log().entry(0).unwrap().payload(), b"a");
+        assert_eq!(workspace.own_log().entry(0).unwrap().payload().unwrap(), b"a");
         assert!(workspace.close().is_err());
 
         let workspace = Workspace::open_on(disk.arc(), &path, options()).unwrap();
@@ -488,7 +488,7 @@ fn on_a_full_disk_what_was_not_stored_is_void_and_its_indices_are_given_again() 
             assert!(matches!(ticket.wait_durable(), Err(AppendError::Void)));
             assert_eq!(put(&workspace, b"again"), void_from);
             workspace.commit().unwrap();
-            assert_eq!(workspace.own_log().entry(void_from).unwrap().payload(), b"again");
+            assert_eq!(workspace.own_log().entry(void_from).unwrap().payload().unwrap(), b"again");
             workspace.close().unwrap();
             let workspace = Workspace::open_on(disk.arc(), &path, options()).unwrap();
             assert_eq!(*workspace.recovered(), Verdict::Clean);

@@ -58,7 +58,7 @@ fn closed(workspace: Workspace) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// The sample of section 15: one commit of three changes.
+/// The sample of section 16: one commit of three changes.
 pub(crate) fn three_changes(folder: &Path) -> Vec<u8> {
     let workspace = create(&TestDisk::fixed(), folder, "w", none());
     for payload in [b"a", b"b", b"c"] {

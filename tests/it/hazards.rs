@@ -193,8 +193,8 @@ fn an_import_that_failed_to_write_leaves_nothing_in_the_index() {
     let log = replica.log(ours.own_log().id()).unwrap();
     for index in (0..log.entry_count()).rev() {
         assert_eq!(
-            log.entry(index).unwrap().payload(),
-            ours.own_log().entry(index).unwrap().payload()
+            log.entry(index).unwrap().payload().unwrap(),
+            ours.own_log().entry(index).unwrap().payload().unwrap()
         );
     }
     for size in 0..=log.entry_count() {

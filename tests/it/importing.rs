@@ -107,7 +107,8 @@ fn scene() -> Scene {
 
 /// Everything that can be asked of a workspace.
 fn seen(workspace: &Workspace) -> (Frontier, usize, Vec<Vec<u8>>) {
-    let merged = workspace.merged().unwrap().map(|entry| entry.unwrap().payload().to_vec());
+    let merged =
+        workspace.merged().unwrap().map(|entry| entry.unwrap().payload().unwrap().to_vec());
     let streams = workspace.logs().iter().map(|log| log.streams().unwrap().len()).sum();
     (frontier(workspace), streams, merged.collect())
 }
@@ -562,7 +563,10 @@ fn what_does_not_fit_into_memory_for_the_index_is_read_up_later() {
     for size in [1, 63, 64_001, 80_000] {
         assert_eq!(log.root_at(size).unwrap(), there.root_at(size).unwrap());
     }
-    assert_eq!(log.entry(79_000).unwrap().payload(), there.entry(79_000).unwrap().payload());
+    assert_eq!(
+        log.entry(79_000).unwrap().payload().unwrap(),
+        there.entry(79_000).unwrap().payload().unwrap()
+    );
     let of_stream = log.scan_stream(stream.id(), 70_000.., annals::Direction::Forward).unwrap();
     assert_eq!(of_stream.count(), 10_001);
     let fed = files_of(&here.path().join("cache"));

@@ -140,7 +140,7 @@ fn assert_is(item: &Item, entry: &Entry) {
     assert_eq!(item.lamport, entry.lamport(), "entry {}", item.first);
     assert_eq!(item.time, entry.timestamp().map(Timestamp::as_micros), "entry {}", item.first);
     if item.kind != Kind::SEEN {
-        assert!(item.payload == entry.payload(), "entry {}", item.first);
+        assert!(item.payload == entry.payload().unwrap(), "entry {}", item.first);
     }
 }
 
@@ -324,7 +324,7 @@ fn compare_log(view: &LogView, list: &List, size: u64, random: &mut Random) {
         let start = usize::try_from(index - item.first).unwrap() * PART_LEN;
         let part = &item.payload[start..item.payload.len().min(start + PART_LEN)];
         let entry = view.entry(index).unwrap();
-        assert!(item.kind == Kind::SEEN || entry.payload() == part, "entry {index}");
+        assert!(item.kind == Kind::SEEN || entry.payload().unwrap() == part, "entry {index}");
     }
     compare_proofs(view, size, random);
 }
@@ -416,7 +416,7 @@ fn compare_all(client: &Client, other: &Client, random: &mut Random) {
 fn assert_seen(view: &LogView, client: &Client, other: &Client) {
     for item in client.list.items.iter().filter(|item| item.kind == Kind::SEEN) {
         let entry = view.entry(item.first).unwrap();
-        let seen = Frontier::decode(entry.payload()).unwrap();
+        let seen = Frontier::decode(entry.payload().unwrap()).unwrap();
         let rows = seen.rows();
         let theirs = other.open().own_log();
         assert_eq!(rows.len(), 1);

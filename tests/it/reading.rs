@@ -36,7 +36,7 @@ impl Item {
             end_index: entry.end_index(),
             stream: entry.stream().0,
             timestamp: entry.timestamp().map(Timestamp::as_micros),
-            payload: entry.payload().to_vec(),
+            payload: entry.payload().unwrap().to_vec(),
         }
     }
 }
@@ -110,7 +110,7 @@ fn assert_reads_as(log: &LogView, model: &[Item], random: &mut Random) {
     for _ in 0..30 {
         let item = &model[random.place(model.len())];
         let parts = (item.index..item.end_index).map(|index| log.entry(index).unwrap());
-        let joined: Vec<u8> = parts.flat_map(|entry| entry.payload().to_vec()).collect();
+        let joined: Vec<u8> = parts.flat_map(|entry| entry.payload().unwrap().to_vec()).collect();
         assert_eq!(joined, item.payload);
     }
     assert!(matches!(log.entry(count), Err(ReadError::OutOfRange { .. })));
@@ -310,7 +310,7 @@ fn an_index_may_be_deleted_or_damaged_while_it_is_used() {
         assert!(backward == expected);
         let scan = log.scan_stream(StreamId(2), .., Direction::Forward).unwrap();
         assert!(items(scan) == of_stream);
-        assert_eq!(log.entry(1_500).unwrap().payload(), expected[1_500].payload);
+        assert_eq!(log.entry(1_500).unwrap().payload().unwrap(), expected[1_500].payload);
         log.prove_inclusion(7, None).unwrap().verify(&log.root().unwrap()).unwrap();
     };
     check(&log);

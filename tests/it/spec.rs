@@ -282,6 +282,6 @@ fn the_sample_is_what_the_engine_writes() {
     if is_blessing() {
         std::fs::write(spec_path(), format!("{before}{BEGIN}\n{sample}\n{END}{after}")).unwrap();
     } else {
-        assert!(shown.trim() == sample.trim(), "section 15 should be\n{sample}");
+        assert!(shown.trim() == sample.trim(), "section 16 should be\n{sample}");
     }
 }

@@ -347,7 +347,7 @@ pub(crate) fn entry_of(entry: &annals::Entry) -> reference::entry::Entry {
         kind: header.kind.0,
         flags: header.part.flags(),
         stream: header.stream.0,
-        payload: entry.payload().to_vec(),
+        payload: entry.payload().unwrap().to_vec(),
     }
 }
 
@@ -356,7 +356,7 @@ pub(crate) fn changes_of(log: &LogView) -> Vec<Vec<u8>> {
     let entries = log.scan(..).unwrap().map(Result::unwrap);
     entries
         .filter(|entry| !entry.kind().is_control())
-        .map(|entry| entry.payload().to_vec())
+        .map(|entry| entry.payload().unwrap().to_vec())
         .collect()
 }
 

@@ -343,7 +343,7 @@ fn what_was_seen_is_recorded_before_the_clock_jumps() {
     let own = b.own_log();
     let seen = own.entry(1).unwrap();
     assert_eq!((seen.kind(), seen.lamport()), (Kind::SEEN, 41));
-    let recorded = Frontier::decode(seen.payload()).unwrap();
+    let recorded = Frontier::decode(seen.payload().unwrap()).unwrap();
     assert_eq!(recorded.row(a.own_log().id()), frontier(&a).row(a.own_log().id()));
     assert_eq!(own.entry(2).unwrap().lamport(), 42);
     // Nothing more is recorded until there is more to be seen.

@@ -20,11 +20,11 @@ fn read_all(log: &LogView, before: u64) -> u64 {
     for (entry, index) in entries.iter().zip(0..) {
         let again = log.entry(index).unwrap();
         assert_eq!((entry.index(), again.index()), (index, index));
-        assert_eq!(entry.payload(), again.payload());
-        let [thread, number, position, count] = *entry.payload().first_chunk().unwrap();
+        assert_eq!(entry.payload().unwrap(), again.payload().unwrap());
+        let [thread, number, position, count] = *entry.payload().unwrap().first_chunk().unwrap();
         assert_eq!(
-            entry.payload(),
-            payload(thread, number, position, count, entry.payload().len())
+            entry.payload().unwrap(),
+            payload(thread, number, position, count, entry.payload().unwrap().len())
         );
     }
     count

@@ -176,7 +176,7 @@ impl Witness {
             if entry.kind().is_control() {
                 continue;
             }
-            let head: [u8; 4] = *entry.payload().first_chunk().unwrap();
+            let head: [u8; 4] = *entry.payload().unwrap().first_chunk().unwrap();
             let [thread, number, position, count] = head;
             match before.take() {
                 Some((last, at)) if last[2] + 1 < last[3] => {

@@ -79,7 +79,7 @@ pub(super) fn compare_readable(
         if let Some(known) = model.entries.get(number)
             && (known.header() != entry.header()
                 || known.index() != at
-                || known.payload() != entry.payload())
+                || known.payload().unwrap() != entry.payload().unwrap())
         {
             return Err(broken(format!("entry {at} is another than the one that was there")));
         }
@@ -90,7 +90,7 @@ pub(super) fn compare_readable(
         let Some((payload, stream, last)) = submitted.next() else {
             return Err(broken(format!("entry {at} was never submitted")));
         };
-        if entry.payload() != &payload[..] {
+        if entry.payload().unwrap() != &payload[..] {
             return Err(broken(format!("entry {at} has another payload than was submitted")));
         }
         if stream.is_some_and(|stream| stream != entry.stream()) {

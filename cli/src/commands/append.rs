@@ -302,6 +302,6 @@ mod tests {
         session.append(&record).unwrap();
         assert_eq!(session.workspace.own_log().streams().unwrap().len(), 1);
         let entry = session.workspace.own_log().entry(2).unwrap();
-        assert_eq!((entry.timestamp(), entry.payload()), (None, &b"x"[..]));
+        assert_eq!((entry.timestamp(), entry.payload().unwrap()), (None, &b"x"[..]));
     }
 }

@@ -1,11 +1,15 @@
 //! `annals cat`.
 
-use std::{cell::RefCell, io::Write, path::PathBuf};
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    path::PathBuf,
+};
 
 use annals::Entry;
 
 use crate::{
-    exit::Outcome,
+    exit::{Outcome, say},
     formats::{Format, write_entry},
     open,
     select::{Reading, Selection, StreamNames},
@@ -15,7 +19,7 @@ use crate::{
 ///
 /// Of the log that this client writes, unless --client or --merged says otherwise; if it has gone on in a successor
 /// log, --client with its id gives all of its logs, the oldest first. Control entries, the engine's own, are left out,
-/// so that indices may have gaps. What is damaged is named on stderr and passed over; then the exit code is 1. Works
+/// so that indices may have gaps. What is damaged or redacted is named on stderr and passed over; then the exit code is 1. Works
 /// beside a writer, and shows what is durable.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -43,8 +47,14 @@ pub(crate) fn run(args: &CatArgs, out: &mut impl Write) -> anyhow::Result<Outcom
     let mut names = StreamNames::default();
     // Written to by two closures, one after the other.
     let out = RefCell::new(out);
+    let absent = Cell::new(Outcome::Done);
     let mut write = |entry: &Entry| {
         if entry.kind().is_control() {
+            return Ok(());
+        }
+        if let Err(why) = entry.payload() {
+            say("annals", format_args!("cat: log {}: entry {}: {why}", entry.log(), entry.index()));
+            absent.set(Outcome::Incomplete);
             return Ok(());
         }
         let stream = match args.format {
@@ -53,9 +63,10 @@ pub(crate) fn run(args: &CatArgs, out: &mut impl Write) -> anyhow::Result<Outcom
         };
         write_entry(&mut **out.borrow_mut(), args.format, entry, stream)
     };
-    if args.follow {
-        reading.follow(|entry| write(entry), || Ok(out.borrow_mut().flush()?))
+    let read = if args.follow {
+        reading.follow(|entry| write(entry), || Ok(out.borrow_mut().flush()?))?
     } else {
-        reading.read(write)
-    }
+        reading.read(write)?
+    };
+    Ok(read.and(absent.get()))
 }

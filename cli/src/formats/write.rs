@@ -37,14 +37,14 @@ fn base64<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
 ///
 /// # Errors
 ///
-/// What writing says; and a change that is longer than 4 GiB has no `framed` form.
+/// What writing says; a payload that is not there; and a change that is longer than 4 GiB has no `framed` form.
 pub(crate) fn write_entry(
     out: &mut impl Write,
     format: Format,
     entry: &Entry,
     stream: Option<&str>,
 ) -> anyhow::Result<()> {
-    let payload = entry.payload();
+    let payload = entry.payload()?;
     match format {
         Format::Lines => {
             out.write_all(payload)?;

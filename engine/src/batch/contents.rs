@@ -3,7 +3,8 @@
 use std::{fmt, iter, ops::Range};
 
 use super::{
-    BatchError, BatchHeader, ColumnError, Field,
+    BatchError, BatchHeader, ColumnError, Content, Field,
+    absent::Absent,
     column::{Column, Value},
 };
 use crate::{
@@ -28,20 +29,29 @@ pub struct BatchMeta {
     flags: Column<u8>,
     streams: Column<u32>,
     payloads: Extents,
+    absent: Absent,
     lamports: Column<u64>,
     timestamps: Column<u64>,
 }
 
 #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
 impl BatchMeta {
-    /// Decodes the uncompressed meta section (B-4 to B-7).
-    pub(super) fn decode(header: BatchHeader, meta: &[u8]) -> Result<Self, BatchError> {
+    /// Decodes the uncompressed meta section (B-4 to B-8); `absent` is the list of absent payloads.
+    pub(super) fn decode(
+        header: BatchHeader,
+        meta: &[u8],
+        absent: Option<&[u8]>,
+    ) -> Result<Self, BatchError> {
         let mut reader = Reader::new(meta);
         let count = header.entry_count as usize;
         let kinds = column(&mut reader, count, Field::Kind, u8::MAX.into())?;
         let flags = column(&mut reader, count, Field::Flags, FLAGS_MAX.into())?;
         let streams = column(&mut reader, count, Field::Stream, u32::MAX.into())?;
         let lens = column(&mut reader, count, Field::PayloadLen, ENTRY_PAYLOAD_LEN_MAX.into())?;
+        let (absent, lens) = match absent {
+            Some(rows) => Absent::decode(rows, &kinds, lens, count)?,
+            None => (Absent::default(), lens),
+        };
         let payloads = Extents::new(lens, count, header.payload.raw_len)?;
         let lamports: Column<u64> = column(&mut reader, count, Field::Lamport, u64::MAX)?;
         let timestamps = column(&mut reader, count, Field::Timestamp, u64::MAX)?;
@@ -52,7 +62,7 @@ impl BatchMeta {
         if !lamports.rises(count) {
             return Err(BatchError::LamportOrder);
         }
-        Ok(Self { header, kinds, flags, streams, payloads, lamports, timestamps })
+        Ok(Self { header, kinds, flags, streams, payloads, absent, lamports, timestamps })
     }
 
     /// The header of the batch.
@@ -91,7 +101,7 @@ impl BatchMeta {
         EntryHeader {
             lamport: self.lamports.get(i),
             timestamp: Timestamp::decode(self.timestamps.get(i).cast_signed()),
-            payload_len: self.payloads.len(i),
+            payload_len: self.absent.len_of(i).unwrap_or_else(|| self.payloads.len(i)),
             stream: StreamId(self.streams.get(i)),
             kind: Kind(self.kinds.get(i)),
             // The mask changes nothing; with it the compiler sees that the default is never used.
@@ -139,6 +149,7 @@ impl BatchMeta {
             + self.flags.heap_len()
             + self.streams.heap_len()
             + self.payloads.heap_len()
+            + self.absent.heap_len()
             + self.lamports.heap_len()
             + self.timestamps.heap_len()
     }
@@ -277,15 +288,33 @@ impl Batch {
         self.meta.entry_header(i)
     }
 
-    /// The payload of the entry at position `i`. A few instructions.
+    /// What is there of the payload of the entry at position `i`.
     ///
     /// # Panics
     ///
     /// If `i` is not below [`Batch::len`].
     #[inline]
-    pub fn payload(&self, i: usize) -> &[u8] {
+    pub fn content(&self, i: usize) -> Content<'_> {
         assert!(i < self.len(), "no entry at this position of the batch");
-        &self.payloads[self.meta.payloads.get(i)]
+        match self.meta.absent.hash_of(i) {
+            Some(hash) => Content::Absent(hash),
+            None => Content::Payload(&self.payloads[self.meta.payloads.get(i)]),
+        }
+    }
+
+    /// The payload of the entry at position `i`, unless it is absent.
+    ///
+    /// # Panics
+    ///
+    /// As [`Batch::content`].
+    #[inline]
+    pub fn payload(&self, i: usize) -> Option<&[u8]> {
+        self.content(i).payload()
+    }
+
+    /// Indices of the entries whose payloads are absent.
+    pub fn absent_indices(&self) -> impl Iterator<Item = u64> {
+        self.meta.absent.positions().map(|position| self.first_index() + position as u64)
     }
 
     /// All payloads, one after the other.
@@ -296,8 +325,8 @@ impl Batch {
     /// All entries in order.
     pub fn entries(
         &self,
-    ) -> impl DoubleEndedIterator<Item = (EntryHeader, &[u8])> + ExactSizeIterator {
-        (0..self.len()).map(|i| (self.entry_header(i), self.payload(i)))
+    ) -> impl DoubleEndedIterator<Item = (EntryHeader, Content<'_>)> + ExactSizeIterator {
+        (0..self.len()).map(|i| (self.entry_header(i), self.content(i)))
     }
 
     /// The stream of all entries, if they have the same; see [`BatchMeta::single_stream`].

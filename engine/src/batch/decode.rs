@@ -4,7 +4,7 @@ use zstd::bulk::Decompressor;
 
 use super::{
     Batch, BatchError, BatchHeader, BatchMeta, Codec, Section,
-    header::{SectionHeader, check_extensions},
+    header::{SectionHeader, absent_extension},
     zstd_frame::{self, FrameFault},
 };
 use crate::bytes::Reader;
@@ -76,7 +76,7 @@ impl Decoder {
         let payload = reader.take(header.payload.len as usize)?;
         reader.finish()?;
 
-        check_extensions(extensions)?;
+        let absent = absent_extension(extensions)?;
         let meta = match header.meta.codec {
             Codec::Stored => meta,
             Codec::Zstd => {
@@ -86,7 +86,7 @@ impl Decoder {
                 &self.meta
             }
         };
-        Ok((BatchMeta::decode(header, meta)?, payload))
+        Ok((BatchMeta::decode(header, meta, absent)?, payload))
     }
 }
 

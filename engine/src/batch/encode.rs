@@ -5,8 +5,11 @@ use std::io::Cursor;
 use zstd::bulk::Compressor;
 
 use super::{
-    BATCH_ENTRY_COUNT_MAX, BATCH_META_LEN_MAX, BATCH_PAYLOAD_LEN_MAX, BatchHeader, Codec, column,
-    header::{FLAG_CONTINUES, FLAGS, MAGIC, ROOT, SectionHeader},
+    BATCH_ENTRY_COUNT_MAX, BATCH_EXTENSION_LEN_MAX, BATCH_META_LEN_MAX, BATCH_PAYLOAD_LEN_MAX,
+    BatchDraft, BatchHeader, Codec,
+    absent::{ROW_LEN, put_rows},
+    column,
+    header::{FLAG_CONTINUES, FLAGS, MAGIC, ROOT, SectionHeader, put_absent_extension},
     zstd_frame::compressor,
 };
 use crate::{
@@ -64,19 +67,54 @@ impl Encoder {
         root: Hash,
         out: &mut Vec<u8>,
     ) {
-        let entry_count = check(first_index, headers, payloads);
+        self.put(log, first_index, (headers, payloads, &[]), root, out);
+    }
+
+    /// The same, of entries that were put together one by one, and of which payloads may be absent.
+    ///
+    /// # Panics
+    ///
+    /// As [`Encoder::encode`].
+    pub fn encode_draft(
+        &mut self,
+        log: LogId,
+        first_index: u64,
+        draft: &BatchDraft,
+        root: Hash,
+        out: &mut Vec<u8>,
+    ) {
+        let entries = (&draft.headers[..], &draft.payloads[..], &draft.absent[..]);
+        self.put(log, first_index, entries, root, out);
+    }
+
+    fn put(
+        &mut self,
+        log: LogId,
+        first_index: u64,
+        (headers, payloads, absent): (&[EntryHeader], &[u8], &[(u32, Hash)]),
+        root: Hash,
+        out: &mut Vec<u8>,
+    ) {
+        let entry_count = check(first_index, headers, payloads, absent);
         self.meta.clear();
         put_columns(headers, &mut self.meta);
 
         // The sections come first, because the header says how long they became.
         let start = out.len();
         out.pad_to(start + BatchHeader::LEN);
+        if !absent.is_empty() {
+            let len = u32::try_from(absent.len() * ROW_LEN).unwrap_or(u32::MAX);
+            put_absent_extension(len, out);
+            put_rows(absent, out);
+        }
+        let extension_len = out.len() - start - BatchHeader::LEN;
+        assert!(extension_len <= BATCH_EXTENSION_LEN_MAX as usize, "too many absent payloads");
         let header = BatchHeader {
             continues: false,
             log,
             first_index,
             entry_count,
-            extension_len: 0,
+            extension_len: u32::try_from(extension_len).expect("checked above"),
             meta: put_section(&mut self.compressor, &self.meta, BATCH_META_LEN_MAX, out),
             payload: put_section(&mut self.compressor, payloads, BATCH_PAYLOAD_LEN_MAX, out),
             root,
@@ -106,7 +144,12 @@ pub fn set_continues(batch: &mut [u8]) {
 }
 
 /// Asserts what a reader would otherwise refuse; returns the number of entries.
-fn check(first_index: u64, headers: &[EntryHeader], payloads: &[u8]) -> u32 {
+fn check(
+    first_index: u64,
+    headers: &[EntryHeader],
+    payloads: &[u8],
+    absent: &[(u32, Hash)],
+) -> u32 {
     let entry_count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
     assert!(entry_count > 0, "a batch has entries");
     assert!(entry_count <= BATCH_ENTRY_COUNT_MAX, "too many entries for a batch");
@@ -122,6 +165,12 @@ fn check(first_index: u64, headers: &[EntryHeader], payloads: &[u8]) -> u32 {
         assert!(header.payload_len <= ENTRY_PAYLOAD_LEN_MAX, "too long a payload for an entry");
         lamport = header.lamport;
         payload_len += u64::from(header.payload_len);
+    }
+    for (position, _) in absent {
+        let header = &headers[*position as usize];
+        assert!(!header.kind.is_control(), "only payloads of changes are absent");
+        assert!(header.payload_len > 0, "an empty payload is there");
+        payload_len -= u64::from(header.payload_len);
     }
     assert!(payload_len == payloads.len() as u64, "payloads are as long as their headers say");
     entry_count

@@ -63,6 +63,9 @@ pub enum BatchError {
     /// Bytes follow the last column (B-4).
     #[error("bytes follow the columns")]
     MetaTrailing,
+    /// The list of absent payloads is malformed, or names an entry that has to have its payload (B-8).
+    #[error("malformed list of absent payloads")]
+    Absent,
     /// The payload lengths do not add up to the payload section (B-7).
     #[error("payload lengths do not add up")]
     PayloadSum,

@@ -7,7 +7,7 @@ use super::{
     BatchError, Section, Unsupported,
 };
 use crate::{
-    bytes::{DecodeError, Hash, LogId, Reader},
+    bytes::{DecodeError, Hash, LogId, Put as _, Reader},
     entry::LOG_ENTRY_COUNT_MAX,
 };
 
@@ -16,6 +16,8 @@ pub(super) const MAGIC: [u8; 4] = *b"ANB1";
 pub(super) const ROOT: Range<usize> = 64..64 + Hash::LEN;
 
 const EXTENSION_CRITICAL: u16 = 1;
+/// The extension that lists absent payloads (B-8).
+const EXTENSION_ABSENT: u16 = 1;
 
 pub(super) const FLAGS: Range<usize> = 12..16;
 pub(super) const FLAG_CONTINUES: u32 = 1;
@@ -221,26 +223,37 @@ impl BatchHeader {
     }
 }
 
-/// Checks extension sections. This version knows none, so that it ignores all or refuses (B-3).
-pub(super) fn check_extensions(bytes: &[u8]) -> Result<(), BatchError> {
+/// Splits extension sections; returns the content of the one that this version knows (B-8), refuses unknown ones that
+/// are critical, and ignores all others (B-3).
+pub(super) fn absent_extension(bytes: &[u8]) -> Result<Option<&[u8]>, BatchError> {
     let mut reader = Reader::new(bytes);
+    let mut absent = None;
     while !reader.rest().is_empty() {
-        let extension = extension(&mut reader).map_err(BatchError::Extension)?;
-        if let Some(unknown) = extension {
-            return Err(Unsupported::Extension(unknown).into());
+        let (kind, is_critical, content) = extension(&mut reader).map_err(BatchError::Extension)?;
+        match kind {
+            EXTENSION_ABSENT if is_critical && absent.is_none() => absent = Some(content),
+            EXTENSION_ABSENT => return Err(BatchError::Absent),
+            unknown if is_critical => return Err(Unsupported::Extension(unknown).into()),
+            _ => {}
         }
     }
-    Ok(())
+    Ok(absent)
 }
 
-/// Reads one extension section; returns its type if it is critical.
-fn extension(reader: &mut Reader<'_>) -> Result<Option<u16>, DecodeError> {
+/// Reads one extension section: its type, whether it is critical, and its content.
+fn extension<'a>(reader: &mut Reader<'a>) -> Result<(u16, bool, &'a [u8]), DecodeError> {
     let kind = reader.u16()?;
     let flags = reader.u16()?;
     let len = reader.u32()?;
     if flags & !EXTENSION_CRITICAL != 0 {
         return Err(DecodeError::Reserved);
     }
-    reader.take(len as usize)?;
-    Ok((flags == EXTENSION_CRITICAL).then_some(kind))
+    Ok((kind, flags == EXTENSION_CRITICAL, reader.take(len as usize)?))
+}
+
+/// Appends the extension section whose content is `len` bytes that follow.
+pub(super) fn put_absent_extension(len: u32, out: &mut Vec<u8>) {
+    out.put_u16(EXTENSION_ABSENT);
+    out.put_u16(EXTENSION_CRITICAL);
+    out.put_u32(len);
 }

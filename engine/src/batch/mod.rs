@@ -1,4 +1,4 @@
-//! Batches: entries as columns and payloads, compressed. Normative: `format-spec.md`, B-1 to B-7.
+//! Batches: entries as columns and payloads, compressed. Normative: `format-spec.md`, B-1 to B-8.
 //!
 //! A batch is the portable unit of storage and transport: its header says everything that is
 //! needed to read it, and it means the same in any file, message or object.
@@ -21,7 +21,7 @@
 //!     56     4  payload_raw_len  at most BATCH_PAYLOAD_LEN_MAX
 //!     60     4  payload_len
 //!     64    32  root             of the log up to and including this batch
-//!     96     .  extension sections, meta section (six columns), payload section
+//!     96     .  extension sections (absent payloads), meta section (six columns), payload section
 //! ```
 //!
 //! [`Encoder`] writes batches and [`Decoder`] reads them; both keep their zstd context and their
@@ -53,22 +53,26 @@
 //!
 //! let batch = Decoder::new().decode(&bytes)?;
 //! assert_eq!(batch.indices(), 40..42);
-//! assert_eq!(batch.payload(1), b"there");
+//! assert_eq!(batch.payload(1), Some(&b"there"[..]));
 //! assert_eq!(batch.entry_header(1).lamport, 42);
 //! # Ok::<(), annals::batch::BatchError>(())
 //! ```
 
+mod absent;
 mod column;
 mod contents;
 mod decode;
+mod draft;
 mod encode;
 mod error;
 mod header;
 pub(crate) mod zstd_frame;
 
 pub use self::{
+    absent::Content,
     contents::{Batch, BatchMeta},
     decode::Decoder,
+    draft::BatchDraft,
     encode::{Encoder, set_continues, set_root},
     error::{BatchError, ColumnError, Field, Section, Unsupported},
     header::{BatchHeader, Codec},

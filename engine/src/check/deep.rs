@@ -102,7 +102,7 @@ impl Deep {
 /// Adds the rows of the *seen* entries of a batch.
 fn note_seen(by: LogId, batch: &Batch, seen: &mut BTreeSet<Claim>) {
     for (_, payload) in batch.entries().filter(|(header, _)| header.kind == Kind::SEEN) {
-        let rows = decode_frontier(payload).unwrap_or_default();
+        let rows = decode_frontier(payload.payload().unwrap_or_default()).unwrap_or_default();
         seen.extend(rows.into_iter().map(|row| Claim {
             log: row.log,
             size: row.size,

@@ -89,7 +89,7 @@ impl From<Depth> for RepairOptions {
 ///
 /// let options = RepairOptions { replicas: vec![bundle], ..RepairOptions::default() };
 /// assert_eq!(check::repair(&path, options, |_, _| ())?.exit_code(), 1);
-/// assert_eq!(Workspace::open(&path, Options::default())?.log(log)?.entry(0)?.payload(), b"a change");
+/// assert_eq!(Workspace::open(&path, Options::default())?.log(log)?.entry(0)?.payload()?, b"a change");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn repair(

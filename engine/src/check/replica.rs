@@ -92,7 +92,7 @@ impl Replica {
 
 impl Replica {
     /// Whether the replica has another history of the log; if so, a size at which they differ.
-    pub(super) fn contradiction(&self, own: &Log) -> Result<Option<u64>, String> {
+    pub(super) fn contradiction(&self, own: &Arc<Log>) -> Result<Option<u64>, String> {
         let Some(mut supply) = self.supply(own.id())? else { return Ok(None) };
         let text = |error: ReadError| error.to_string();
         let own_size = own.readable_size();
@@ -128,7 +128,7 @@ impl Replica {
                     (batch.first_index()..own_size).zip(batch.entries())
                 {
                     let ours = own.entry(index).map_err(text)?;
-                    if *ours.header() != header || ours.payload() != payload {
+                    if *ours.header() != header || ours.content() != payload {
                         return Ok(Some(index + 1));
                     }
                 }

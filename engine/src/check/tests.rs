@@ -110,7 +110,7 @@ impl Memory {
         let workspace =
             Workspace::open_read_only_on(Arc::clone(&self.disk), Path::new("w"), options).unwrap();
         let scan = workspace.own_log().scan(..).unwrap();
-        scan.filter_map(Result::ok).map(|entry| entry.payload().to_vec()).collect()
+        scan.filter_map(Result::ok).map(|entry| entry.payload().unwrap().to_vec()).collect()
     }
 }
 
@@ -229,7 +229,10 @@ fn frames_of(folder: &Path, log: LogId, len: usize) -> Vec<SampleFrame> {
         frames.push(SampleFrame {
             bytes: usize::try_from(offset).unwrap()..usize::try_from(end).unwrap(),
             entries: header.first_index..header.end_index(),
-            payloads: batch.entries().map(|(_, payload)| payload.to_vec()).collect(),
+            payloads: batch
+                .entries()
+                .map(|(_, content)| content.payload().unwrap().to_vec())
+                .collect(),
             synced_upto: header.synced_upto,
         });
         offset = end;

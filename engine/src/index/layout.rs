@@ -26,7 +26,7 @@ pub(super) const POSTING_LEN: usize = 4;
 pub(super) const DECLARATION_HEAD_LEN: usize = 16;
 
 const MAGIC: [u8; 8] = [0x89, b'A', b'N', b'L', b'I', 0x0D, 0x0A, 0x1A];
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Highest level of a run: 8^15 stretches are 2^63 bytes.
 const LEVEL_MAX: u32 = 15;
 /// More stretches than this do not fit below offset 2^63.
@@ -78,10 +78,10 @@ impl RunId {
     }
 
     /// Computes the CRCs of its pages, but for the page number.
-    pub(super) fn page_crc(self, identity: &Identity) -> SaltedCrc {
+    pub(super) fn page_crc(self, identity: &Identity, generation: u64) -> SaltedCrc {
         let mut bound = Vec::with_capacity(36);
         bound.put(identity.log.as_bytes());
-        bound.put_u64(identity.generation);
+        bound.put_u64(generation);
         bound.put_u32(self.level);
         bound.put_u64(self.number);
         SaltedCrc::new(&identity.salt).bound_to(&bound)
@@ -89,6 +89,11 @@ impl RunId {
 }
 
 /// The offset at which the stretches before `stretch` end.
+/// The generation that the first page of a run names; the page is not checked yet.
+pub(super) fn generation_of(page: &[u8]) -> Option<u64> {
+    page.get(24..32)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
 pub(super) const fn stretch_start(stretch: u64) -> u64 {
     HEAD_LEN + STRETCH_LEN * stretch
 }
@@ -114,7 +119,7 @@ impl RunHeader {
         bytes.put_u32(VERSION);
         bytes.put_u32(self.id.level);
         bytes.put_u64(self.id.number);
-        bytes.put_u64(identity.generation);
+        bytes.put_u64(self.end.generation);
         bytes.put(identity.log.as_bytes());
         bytes.put_u64(self.start_offset);
         bytes.put_u64(self.end.end_offset);
@@ -147,8 +152,10 @@ impl RunHeader {
         let ours = reader.array()? == MAGIC
             && reader.u32()? == VERSION
             && reader.u32()? == id.level
-            && reader.u64()? == id.number
-            && reader.u64()? == identity.generation
+            && reader.u64()? == id.number;
+        let generation = reader.u64()?;
+        let ours = ours
+            && generation <= identity.generation
             && LogId::from_bytes(reader.array()?) == identity.log;
         if !ours {
             return Err(DecodeError::Reserved);
@@ -167,7 +174,11 @@ impl RunHeader {
         reader.zeros(4)?;
         let root = Hash::from_bytes(reader.array()?);
         reader.zeros(40)?;
-        let end = Position { end_offset, end_index, change_count, time_max, root };
+        //
+        if generation < identity.generation && end_offset > identity.carried_upto {
+            return Err(DecodeError::Reserved);
+        }
+        let end = Position { end_offset, generation, end_index, change_count, time_max, root };
         let header = Self {
             id,
             start_offset,

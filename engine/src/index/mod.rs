@@ -56,6 +56,8 @@ const STRETCH_LEN: u64 = 262_144;
 const SPAN_LEN: u64 = 16_384;
 /// Not a stream: under this number stand the spans that hold entries about assets.
 pub(crate) const ASSET_POSTINGS: StreamId = StreamId(u32::MAX);
+/// The number that stands for all entries of the kinds seen, snapshot and redaction.
+pub(crate) const HISTORY_POSTINGS: StreamId = StreamId(u32::MAX - 1);
 /// Longest frame: the longest payload, header and trailer, at the widest alignment (F-1).
 const FRAME_LEN_MAX: u64 = (35_651_584 + 80_u64).next_multiple_of(4096);
 /// Runs of one level that make up one of the next.

@@ -4,7 +4,7 @@ use std::{io, path::Path, sync::Arc};
 
 use super::{
     Identity, Ignored, IgnoredReason, IndexError, Position,
-    layout::{CONTENT_LEN, HEADER_LEN, PAGE_LEN, RunHeader, RunId},
+    layout::{CONTENT_LEN, HEADER_LEN, PAGE_LEN, RunHeader, RunId, generation_of},
     pages::{PagedFile, check_page},
     run::Run,
 };
@@ -53,7 +53,7 @@ pub(super) fn scan(
         if !vanished || attempt == ATTEMPT_COUNT_MAX {
             found.choose(candidates, start, |header| {
                 let path = folder.join(header.id.file_name());
-                let crc = header.id.page_crc(identity);
+                let crc = header.id.page_crc(identity, header.end.generation);
                 Run::in_file(header, PagedFile::new(Arc::clone(disk), path, crc))
             });
             return Ok(found);
@@ -155,7 +155,8 @@ fn read_header(
     };
     let page = file.read_vec_at(0, PAGE_LEN).map_err(IndexError::io(&path))?;
     let len = file.len().map_err(IndexError::io(&path))?;
-    let header = check_page(id.page_crc(identity), 0, &page)
+    let header = generation_of(&page)
+        .and_then(|generation| check_page(id.page_crc(identity, generation), 0, &page))
         .and_then(|content| content.get(..HEADER_LEN))
         .and_then(|bytes| RunHeader::decode(bytes, id, identity).ok())
         .filter(|header| header.sections().page_count() * PAGE_LEN as u64 == len);

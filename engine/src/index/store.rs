@@ -97,6 +97,7 @@ impl Index {
     ) -> Result<Self, IndexError> {
         let origin = Position {
             end_offset: HEAD_LEN,
+            generation: identity.generation,
             end_index: 0,
             change_count: 0,
             time_max: None,
@@ -363,7 +364,7 @@ impl Index {
     /// Writes a run that is in memory to a file.
     pub(super) fn write(&self, run: &Run) -> Result<Run, IndexError> {
         let content = run.memory().unwrap_or_default();
-        self.write_with(run.header().id, |out| {
+        self.write_with(run.header().id, run.header().end.generation, |out| {
             out.put(content)?;
             Ok(*run.header())
         })
@@ -372,17 +373,19 @@ impl Index {
     fn fold(&self, id: RunId, children: &[Arc<Run>]) -> Result<Run, IndexError> {
         // Readers that still use them can go on after they were removed.
         children.iter().try_for_each(|child| child.keep_open())?;
-        self.write_with(id, |out| merge(id, children, out))
+        let generation = children.last().map_or(0, |last| last.header().end.generation);
+        self.write_with(id, generation, |out| merge(id, children, out))
     }
 
     fn write_with(
         &self,
         id: RunId,
+        generation: u64,
         fill: impl FnOnce(&mut PageWriter) -> Result<RunHeader, IndexError>,
     ) -> Result<Run, IndexError> {
         self.create_folder()?;
         let path = self.folder.join(id.file_name());
-        let crc = id.page_crc(&self.identity);
+        let crc = id.page_crc(&self.identity, generation);
         let mut out = PageWriter::create(self.disk.as_ref(), &path, crc)?;
         let header = fill(&mut out)?;
         out.finish(self.disk.as_ref(), &path, &header.encode(&self.identity))?;

@@ -72,6 +72,7 @@ impl Stretch {
         }
         self.end = Position {
             end_offset: frame.end_offset,
+            generation: frame.generation,
             end_index: frame.first_index + u64::from(frame.entry_count),
             change_count: self.end.change_count + u64::from(frame.change_count),
             time_max: self.end.time_max.max(frame.time_max),

@@ -53,6 +53,7 @@ struct Frame {
 impl Frame {
     fn summary(&self) -> FrameSummary<'_> {
         FrameSummary {
+            generation: 3,
             offset: self.offset,
             end_offset: self.end_offset,
             first_index: self.first_index,
@@ -138,6 +139,7 @@ impl Model {
         let root = fake_hash(0, end_index);
         let change_count = u32::try_from(random.below(entry_count + 1)).unwrap();
         self.end = Position {
+            generation: 3,
             end_offset: offset + len,
             end_index,
             change_count: self.end.change_count + u64::from(change_count),
@@ -212,7 +214,7 @@ fn fake_hash(level: u32, position: u64) -> Hash {
 }
 
 fn identity() -> Identity {
-    Identity { log: LogId::from_bytes([7; 16]), salt: [9; 16], generation: 3 }
+    Identity { log: LogId::from_bytes([7; 16]), salt: [9; 16], generation: 3, carried_upto: 0 }
 }
 
 fn open(folder: &Path) -> Index {

@@ -13,6 +13,8 @@ pub struct Identity {
     pub salt: [u8; 16],
     /// The generation of its segment.
     pub generation: u64,
+    /// Frames below keep the generation in which they were written.
+    pub carried_upto: u64,
 }
 
 /// What the index takes from one frame.
@@ -22,6 +24,8 @@ pub struct FrameSummary<'a> {
     pub offset: u64,
     /// Offset behind it.
     pub end_offset: u64,
+    /// Generation of the frame.
+    pub generation: u64,
     /// Entries before it.
     pub first_index: u64,
     /// Entries in it; 0 exactly for frames that are no batch.
@@ -68,6 +72,8 @@ pub struct Declaration {
 pub struct Position {
     /// Offset of the boundary.
     pub end_offset: u64,
+    /// Generation of the frame before; that of the file at its start.
+    pub generation: u64,
     /// Entries before it.
     pub end_index: u64,
     /// Changes before it.

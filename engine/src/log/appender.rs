@@ -16,7 +16,7 @@ mod withheld;
 use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use crate::{
-    batch::{BATCH_ENTRY_COUNT_MAX, Batch, Encoder, set_continues, set_root},
+    batch::{BATCH_ENTRY_COUNT_MAX, Batch, BatchDraft, Encoder, set_continues, set_root},
     bytes::Hash,
     error::{IoContext as _, IoError},
     frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, encode_frame},
@@ -259,6 +259,25 @@ impl Appender {
         self.file.write_all_at(&self.out, offset).context(&self.path, "write")
     }
 
+    /// The same, of entries that were put together.
+    fn encode_draft(&mut self, draft: &BatchDraft, continues: bool) -> Result<(), ReplayError> {
+        let first_index = self.state.entry_count();
+        let start = self.out.len();
+        self.out.resize(start + FRAME_HEADER_LEN, 0);
+        let out = &mut self.out;
+        self.encoder.encode_draft(self.header.log, first_index, draft, Hash::ZERO, out);
+        let mut effect = self.spare_effects.pop().unwrap_or_default();
+        self.hasher.append(&mut self.state, draft.entries(), &mut effect)?;
+        let root = self.state.peaks.root(self.hasher.keys());
+        let batch = &mut self.out[start + FRAME_HEADER_LEN..];
+        set_root(batch, &root);
+        if continues {
+            set_continues(batch);
+        }
+        self.close_frame(start, first_index, continues, effect, root);
+        Ok(())
+    }
+
     /// Appends one frame to `out` and moves the state behind it.
     fn encode(&mut self, staged: &Staged, positions: Range<usize>) -> Result<(), ReplayError> {
         let continues = staged.splits_group(positions.end);
@@ -350,13 +369,11 @@ impl Appender {
             let root = self.state.peaks.root(self.hasher.keys());
             self.close_frame(0, count, batch.header().continues(), effect, root);
         } else {
-            let mut rest = Staged::starting_at(count);
-            rest.open_group = batch.header().continues();
             let known = usize::try_from(count - batch.first_index())
                 .expect("a batch is smaller than memory");
-            batch.entries().skip(known).for_each(|(header, payload)| rest.push(header, payload));
-            let all = 0..rest.len();
-            self.encode(&rest, all)?;
+            let mut rest = BatchDraft::default();
+            rest.extend_from(batch, known);
+            self.encode_draft(&rest, batch.header().continues())?;
         }
         let (expected, found) = (batch.header().root(), self.state.peaks.root(self.hasher.keys()));
         if found != expected {

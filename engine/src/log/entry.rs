@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    batch::Batch,
-    bytes::{ClientId, LogId, StreamId, Timestamp},
+    batch::{Batch, Content},
+    bytes::{ClientId, Hash, LogId, StreamId, Timestamp},
     entry::{EntryHeader, Kind},
+    log::redactions::Absent,
 };
 
 /// One element of a log: a change or a control entry, with its payload.
@@ -18,6 +19,8 @@ pub struct Entry {
     pub(crate) client: ClientId,
     pub(crate) index: u64,
     pub(crate) part_count: u32,
+    /// Of all parts.
+    pub(crate) payload_len: u64,
     pub(crate) header: EntryHeader,
     pub(crate) payload: Payload,
 }
@@ -26,6 +29,8 @@ pub struct Entry {
 pub(crate) enum Payload {
     InBatch(Arc<Batch>, usize),
     Owned(Arc<Vec<u8>>),
+    /// Not there; the hash of the first part that is not.
+    Absent(Absent, Hash),
 }
 
 impl Entry {
@@ -79,11 +84,43 @@ impl Entry {
         &self.header
     }
 
+    /// Length of the payload in bytes, that of all parts; also if it is not there.
+    pub const fn payload_len(&self) -> u64 {
+        self.payload_len
+    }
+
     /// The application's bytes, or those of a control entry.
-    pub fn payload(&self) -> &[u8] {
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`], if the payload was redacted or withheld. Of control entries it is always there.
+    pub fn payload(&self) -> Result<&[u8], Absent> {
         match &self.payload {
-            Payload::InBatch(batch, position) => batch.payload(*position),
-            Payload::Owned(bytes) => bytes,
+            Payload::InBatch(batch, position) => batch.payload(*position).ok_or(Absent::Withheld),
+            Payload::Owned(bytes) => Ok(bytes),
+            Payload::Absent(why, _) => Err(why.clone()),
+        }
+    }
+
+    /// Why the payload is not there, and its hash.
+    pub(crate) fn absence(&self) -> Option<(Absent, Hash)> {
+        match &self.payload {
+            Payload::Absent(why, hash) => Some((why.clone(), *hash)),
+            Payload::InBatch(..) | Payload::Owned(_) => None,
+        }
+    }
+
+    /// The payload, if it is there.
+    pub(crate) fn stored_payload(&self) -> Option<&[u8]> {
+        self.content().payload()
+    }
+
+    /// What is there of the payload; of a change in parts the whole.
+    pub(crate) fn content(&self) -> Content<'_> {
+        match &self.payload {
+            Payload::InBatch(batch, position) => batch.content(*position),
+            Payload::Owned(bytes) => Content::Payload(bytes),
+            Payload::Absent(_, hash) => Content::Absent(*hash),
         }
     }
 }

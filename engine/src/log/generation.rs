@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    batch::{Batch, Encoder, set_continues},
+    batch::{Batch, BatchDraft, Encoder, set_continues},
     bytes::Hash,
     error::{IoContext as _, IoError},
     frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, encode_frame},
@@ -148,11 +148,10 @@ impl NextGeneration {
             self.out.extend_from_slice(bytes);
         } else {
             let first_index = before.entry_count();
-            let headers: Vec<_> = batch.entries().skip(known).map(|(header, _)| header).collect();
-            let payloads: Vec<u8> =
-                batch.entries().skip(known).flat_map(|(_, payload)| payload).copied().collect();
+            let mut draft = BatchDraft::default();
+            draft.extend_from(batch, known);
             let out = &mut self.out;
-            self.encoder.encode(self.header.log, first_index, &headers, &payloads, expected, out);
+            self.encoder.encode_draft(self.header.log, first_index, &draft, expected, out);
             if continues {
                 set_continues(&mut self.out[start + FRAME_HEADER_LEN..]);
             }

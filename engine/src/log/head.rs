@@ -5,6 +5,7 @@ use crate::{
         ClientId, DecodeError, Hash, LogId, Put as _, Reader, SaltedCrc, Timestamp, WorkspaceId,
         crc,
     },
+    entry::LOG_ENTRY_COUNT_MAX,
     frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN, FrameContext},
     index::Identity,
 };
@@ -95,10 +96,16 @@ pub struct SegmentHeader {
     pub salt: [u8; 16],
     /// When the log was created.
     pub created: Option<Timestamp>,
+    /// Entries that were pruned: the log begins with this one (H-10).
+    pub first_index: u64,
     /// The log that this one continues.
     pub predecessor: Option<Predecessor>,
     /// Name and version of the program that wrote the header.
     pub writer: String,
+    /// Offset of the frame that holds the salt record, or 0 if the header does (P-5).
+    pub salts_offset: u64,
+    /// Offset below which all frames were written by compactions, or 0 (H-2).
+    pub compacted_upto: u64,
     /// The salt record (P-3), encoded.
     pub salt_record: Vec<u8>,
 }
@@ -163,8 +170,11 @@ impl SegmentHeader {
             log,
             salt,
             created: None,
+            first_index: 0,
             predecessor: None,
             writer: WRITER.to_owned(),
+            salts_offset: 0,
+            compacted_upto: 0,
             salt_record: Vec::new(),
         }
     }
@@ -191,7 +201,8 @@ impl SegmentHeader {
 
     /// What index runs of this file are bound to.
     pub fn identity(&self) -> Identity {
-        Identity { log: self.log, salt: self.salt, generation: self.generation }
+        let Self { log, salt, generation, carried_upto, .. } = *self;
+        Identity { log, salt, generation, carried_upto }
     }
 
     /// Whether the salt record fits into a header unit.
@@ -228,13 +239,16 @@ impl SegmentHeader {
         out.put(self.log.as_bytes());
         out.put(&self.salt);
         out.put_i64(Timestamp::encode(self.created));
-        out.put_u64(0);
+        out.put_u64(self.first_index);
         Predecessor::encode(self.predecessor.as_ref(), &mut out);
         let writer = &self.writer.as_bytes()[..self.writer.floor_char_boundary(WRITER_LEN)];
         out.put(writer);
         out.pad_to(216);
         assert!(self.fits(), "the salt record fits the header");
         out.put_u32(u32::try_from(self.salt_record.len()).expect("checked above"));
+        out.put_u32(0);
+        out.put_u64(self.salts_offset);
+        out.put_u64(self.compacted_upto);
         out.pad_to(SALTS_OFFSET);
         out.put(&self.salt_record);
         out.pad_to(CRC_OFFSET);
@@ -307,26 +321,36 @@ impl SegmentHeader {
             log: LogId::from_bytes(reader.array()?),
             salt: reader.array()?,
             created: Timestamp::decode(reader.i64()?),
+            first_index: reader.u64()?,
             predecessor: None,
             writer: writer.clone(),
+            salts_offset: 0,
+            compacted_upto: 0,
             salt_record: Vec::new(),
         };
-        let boundary = header.carried_upto >= HEAD_LEN
-            && header.carried_upto.is_multiple_of(1 << align_log2)
-            && header.generation > 0;
-        if header.carried_upto != 0 && !boundary {
-            return Err(HeadError::Malformed);
-        }
-        if reader.u64()? != 0 {
-            return Err(unsupported("pruned prefix"));
-        }
         header.predecessor = Predecessor::decode(&mut reader)?;
         reader.take(WRITER_LEN)?;
         let salts_len = reader.u32()? as usize;
-        reader.zeros(SALTS_OFFSET - 220)?;
+        reader.zeros(4)?;
+        header.salts_offset = reader.u64()?;
+        header.compacted_upto = reader.u64()?;
+        reader.zeros(SALTS_OFFSET - 240)?;
         header.salt_record = reader.take(salts_len)?.to_vec();
         reader.zeros(reader.rest().len())?;
-        Ok(header)
+        if header.is_sound() { Ok(header) } else { Err(HeadError::Malformed) }
+    }
+
+    /// What S-5 says of fields that belong together.
+    fn is_sound(&self) -> bool {
+        let is_boundary = |offset: u64| {
+            offset == 0 || (offset >= HEAD_LEN && offset.is_multiple_of(1 << self.align_log2))
+        };
+        let offsets = [self.carried_upto, self.salts_offset, self.compacted_upto];
+        offsets.into_iter().all(is_boundary)
+            && (self.generation > 0 || offsets == [0; 3])
+            && self.carried_upto <= self.compacted_upto
+            && self.salt_record.is_empty() == (self.salts_offset > 0)
+            && self.first_index <= LOG_ENTRY_COUNT_MAX
     }
 }
 

@@ -5,7 +5,7 @@
 //! - `recover`: what is behind the last checkpoint, torn or rotten;
 //! - `change`, `stage`, `commit`, `appender`: from many threads to one file, durably;
 //! - `generation`: a segment written anew beside the old one;
-//! - `read`, `scan`, `tree`: entries, ranges of them, and proofs;
+//! - `read`, `scan`, `tree`, `redactions`: entries, ranges of them, proofs, and what was taken back;
 //! - `lock`: one writer, and what it tells other processes.
 
 mod appender;
@@ -22,6 +22,7 @@ mod lock;
 mod open;
 mod read;
 mod recover;
+mod redactions;
 mod replay;
 mod scan;
 mod segment;
@@ -37,6 +38,7 @@ pub use self::{
     head::{HEAD_LEN, HeadError, Predecessor, SegmentHeader, UNIT_LEN, UnitState},
     read::ReadError,
     recover::Verdict,
+    redactions::Absent,
     replay::ReplayError,
     scan::{Direction, Scan},
     segment::SegmentError,

@@ -141,6 +141,7 @@ impl OpenLog {
             cache: Arc::clone(cache),
             core: OnceLock::new(),
             streams: Mutex::default(),
+            redactions: Mutex::default(),
             keeps_index: how == OpenAs::Writer,
         };
         let checkpoint_offset = checkpoint.unwrap_or(super::HEAD_LEN);

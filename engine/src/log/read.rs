@@ -3,8 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    batch::{Batch, Decoder, Unsupported},
+    batch::{Batch, Content, Decoder, Unsupported},
     bytes::{ClientId, LogId, LogKeys, Timestamp},
+    entry::EntryHeader,
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
     index::{Index, IndexError, Position, SpanRef},
@@ -17,6 +18,7 @@ use crate::{
         entry::{Entry, Payload},
         frames::{FrameFault, FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT},
         head::SegmentHeader,
+        redactions::RedactionTable,
         replay::{Replay, decode_for},
     },
     merkle::SaltTree,
@@ -108,6 +110,8 @@ pub(crate) struct Log {
     pub(crate) core: OnceLock<Core>,
     /// The log's streams, as far as they were asked for.
     pub(crate) streams: Mutex<StreamTable>,
+    /// What was taken back, as far as it was asked for.
+    pub(crate) redactions: Mutex<RedactionTable>,
     /// Whether the index may be written.
     pub(crate) keeps_index: bool,
 }
@@ -173,17 +177,35 @@ impl Log {
     }
 
     /// The entry `index` as it stands in the log: a part, if its change was split.
-    pub(crate) fn entry(&self, index: u64) -> Result<Entry, ReadError> {
+    pub(crate) fn entry(self: &Arc<Self>, index: u64) -> Result<Entry, ReadError> {
         loop {
             if index < self.view.read().entry_count {
                 let batch = self.batch_with(index)?;
                 let position = position_in(&batch, index);
-                return Ok(self.entry_of(&batch, position));
+                return self.entry_of(&batch, position);
             }
             if let Some(entry) = self.core.get().and_then(|core| self.staged_entry(core, index)) {
                 return Ok(entry);
             }
             // What was being written when the view was looked at may be in the file by now.
+            if index >= self.view.read().entry_count {
+                return Err(self.out_of_range(index));
+            }
+        }
+    }
+
+    /// The header of the entry `index`.
+    pub(crate) fn entry_header(&self, index: u64) -> Result<EntryHeader, ReadError> {
+        loop {
+            if index < self.view.read().entry_count {
+                let batch = self.batch_with(index)?;
+                return Ok(batch.entry_header(position_in(&batch, index)));
+            }
+            let staged =
+                self.core.get().and_then(|core| core.staged_entry(index, |header, _| *header));
+            if let Some(header) = staged {
+                return Ok(header);
+            }
             if index >= self.view.read().entry_count {
                 return Err(self.out_of_range(index));
             }
@@ -199,20 +221,33 @@ impl Log {
             client: self.client(),
             index,
             part_count: 1,
+            payload_len: header.payload_len.into(),
             header: *header,
             payload: Payload::Owned(Arc::new(payload.to_vec())),
         })
     }
 
-    pub(crate) fn entry_of(&self, batch: &Arc<Batch>, position: usize) -> Entry {
-        Entry {
+    /// The entry at a position of a batch of this log.
+    pub(crate) fn entry_of(
+        self: &Arc<Self>,
+        batch: &Arc<Batch>,
+        position: usize,
+    ) -> Result<Entry, ReadError> {
+        let index = batch.first_index() + position as u64;
+        let header = batch.entry_header(position);
+        let payload = match batch.content(position) {
+            Content::Payload(_) => Payload::InBatch(Arc::clone(batch), position),
+            Content::Absent(hash) => Payload::Absent(self.absence(index)?, hash),
+        };
+        Ok(Entry {
             log: self.id(),
             client: self.client(),
-            index: batch.first_index() + position as u64,
+            index,
             part_count: 1,
-            header: batch.entry_header(position),
-            payload: Payload::InBatch(Arc::clone(batch), position),
-        }
+            payload_len: header.payload_len.into(),
+            header,
+            payload,
+        })
     }
 
     /// The decoded batch that holds entry `index`, which is in the file.
@@ -327,7 +362,7 @@ impl Log {
         let span = self.with_index(|index| index.locate_time(time))?;
         let from = span.map_or(end, |span| span.first_index);
         for index in from..count {
-            if self.entry(index)?.timestamp() > Some(time) {
+            if self.entry_header(index)?.timestamp > Some(time) {
                 return Ok(index);
             }
         }
@@ -480,7 +515,7 @@ impl Log {
         state.time_max = position.time_max;
         state.stream_count = self.with_index(Index::declaration_count)?;
         if let Some(last) = position.end_index.checked_sub(1) {
-            state.lamport = self.entry(last)?.lamport();
+            state.lamport = self.entry_header(last)?.lamport;
             state.peaks = self.peaks_at(position.end_index)?;
         }
         Ok(state)

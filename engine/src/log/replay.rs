@@ -4,11 +4,11 @@
 //! place.
 
 use crate::{
-    batch::{Batch, BatchError, Decoder},
+    batch::{Batch, BatchError, Content, Decoder},
     bytes::{Hash, LogId, LogKeys, StreamId, Timestamp},
     entry::{EntryHeader, Kind, Part, STREAM_COUNT_MAX, decode_frontier},
     frame::FrameHeader,
-    index::{ASSET_POSTINGS, Declaration, FrameSummary},
+    index::{ASSET_POSTINGS, Declaration, FrameSummary, HISTORY_POSTINGS},
     log::checkpoint::LogState,
     merkle::{SaltCursor, SaltTree},
 };
@@ -91,6 +91,7 @@ impl Effect {
         FrameSummary {
             offset: frame.offset,
             end_offset,
+            generation: frame.generation,
             first_index: frame.first_index,
             entry_count: frame.entry_count,
             change_count: self.change_count,
@@ -125,10 +126,15 @@ impl Hasher {
         &mut self,
         index: u64,
         header: &EntryHeader,
-        payload: &[u8],
+        content: Content<'_>,
     ) -> Option<Hash> {
-        let salt = self.cursor.salt(&self.salts, index)?;
-        let payload_hash = self.keys.payload_hash(&salt, payload);
+        let payload_hash = match content {
+            Content::Payload(payload) => {
+                let salt = self.cursor.salt(&self.salts, index)?;
+                self.keys.payload_hash(&salt, payload)
+            }
+            Content::Absent(hash) => hash,
+        };
         Some(self.keys.leaf(&header.encode(), &payload_hash))
     }
 
@@ -138,13 +144,15 @@ impl Hasher {
     pub(crate) fn append<'a>(
         &mut self,
         state: &mut LogState,
-        entries: impl Iterator<Item = (EntryHeader, &'a [u8])>,
+        entries: impl Iterator<Item = (EntryHeader, Content<'a>)>,
         effect: &mut Effect,
     ) -> Result<(), ReplayError> {
         effect.clear();
         let mut last_stream = None;
-        for (header, payload) in entries {
+        for (header, content) in entries {
             let index = state.entry_count();
+            // Control entries always have theirs (B-8).
+            let payload = content.payload().unwrap_or_default();
             if header.lamport != next_lamport(state.lamport, &header, payload) {
                 return Err(ReplayError::Lamport(index));
             }
@@ -174,7 +182,10 @@ impl Hasher {
             if header.kind.is_about_assets() && !effect.streams.contains(&ASSET_POSTINGS) {
                 effect.streams.push(ASSET_POSTINGS);
             }
-            let leaf = self.leaf(index, &header, payload).ok_or(ReplayError::Salt(index))?;
+            if header.kind.is_about_history() && !effect.streams.contains(&HISTORY_POSTINGS) {
+                effect.streams.push(HISTORY_POSTINGS);
+            }
+            let leaf = self.leaf(index, &header, content).ok_or(ReplayError::Salt(index))?;
             state.peaks.push(&self.keys, leaf, |level, position, node| {
                 if (INDEX_LEVEL_MIN..=INDEX_LEVEL_MAX).contains(&level) {
                     effect.nodes.push((level, position, *node));

@@ -13,7 +13,7 @@ use crate::{
     entry::EntryHeader,
     error::{Corruption, LostEntries},
     frame::{FrameHeader, FrameKind},
-    index::{ASSET_POSTINGS, Spans},
+    index::{ASSET_POSTINGS, HISTORY_POSTINGS, Spans},
     log::{
         entry::{Entry, Payload},
         frames::{FrameFault, FrameReader, READ_AHEAD_LONG},
@@ -32,6 +32,8 @@ pub(crate) enum Filter {
     Stream(StreamId),
     /// Those that claim assets or release claims.
     Assets,
+    /// Those that say what was seen, snapshots and redactions.
+    History,
 }
 
 impl Filter {
@@ -41,6 +43,7 @@ impl Filter {
             Self::Everything => None,
             Self::Stream(stream) => Some(stream),
             Self::Assets => Some(ASSET_POSTINGS),
+            Self::History => Some(HISTORY_POSTINGS),
         }
     }
 
@@ -49,6 +52,7 @@ impl Filter {
             Self::Everything => true,
             Self::Stream(stream) => header.stream == stream,
             Self::Assets => header.kind.is_about_assets(),
+            Self::History => header.kind.is_about_history(),
         }
     }
 }
@@ -124,8 +128,8 @@ impl Scan {
         let mut rest = range.start.min(count)..range.end.min(count);
         // A change that begins in the range is given whole.
         while rest.start < rest.end && rest.end < count {
-            match log.entry(rest.end - 1) {
-                Ok(entry) if !entry.header().part.is_last() => rest.end += 1,
+            match log.entry_header(rest.end - 1) {
+                Ok(header) if !header.part.is_last() => rest.end += 1,
                 _ => break,
             }
         }
@@ -202,12 +206,14 @@ impl Scan {
                 drop(batch);
             }
             if let Some(batch) = &self.batch {
-                let entry = self.log.entry_of(batch, position_in(batch, index));
-                self.step_over(index..index + 1);
-                if self.filter.wants(entry.header()) {
-                    return Some(Ok(entry));
+                let position = position_in(batch, index);
+                if !self.filter.wants(&batch.entry_header(position)) {
+                    self.step_over(index..index + 1);
+                    continue;
                 }
-                continue;
+                let entry = self.log.entry_of(batch, position);
+                self.step_over(index..index + 1);
+                return Some(entry);
             }
             match self.next_batch() {
                 Ok(Some(batch)) => self.enter(batch),
@@ -247,7 +253,7 @@ impl Scan {
         }
         let wanted = match self.filter {
             Filter::Stream(wanted) => batch.streams().any(|stream| stream == wanted),
-            Filter::Everything | Filter::Assets => true,
+            Filter::Everything | Filter::Assets | Filter::History => true,
         };
         if wanted {
             self.batch = Some(batch);
@@ -289,7 +295,9 @@ impl Scan {
 
     /// Joins the parts of the change that begins with `first`.
     fn join(&mut self, first: &Entry) -> Option<Result<Entry, ReadError>> {
-        let mut payload = first.payload().to_vec();
+        let mut payload = first.stored_payload().unwrap_or_default().to_vec();
+        let mut absent = first.absence();
+        let mut payload_len = first.payload_len();
         let mut part_count = 1;
         let mut last = first.header().part;
         while !last.is_last() {
@@ -302,11 +310,17 @@ impl Scan {
                 let fault = FrameFault::OutOfSequence("parts of a change are missing");
                 return Some(Err(self.log.corruption(0, lost, fault)));
             }
-            payload.extend_from_slice(part.payload());
+            payload.extend_from_slice(part.stored_payload().unwrap_or_default());
+            absent = absent.or_else(|| part.absence());
+            payload_len += part.payload_len();
             part_count += 1;
             last = part.header().part;
         }
-        Some(Ok(Entry { part_count, payload: Payload::Owned(Arc::new(payload)), ..first.clone() }))
+        let payload = match absent {
+            Some((why, hash)) => Payload::Absent(why, hash),
+            None => Payload::Owned(Arc::new(payload)),
+        };
+        Some(Ok(Entry { part_count, payload_len, payload, ..first.clone() }))
     }
 
     /// Going backward, the change that ends with `last`: found by walking to its first part, then read forward.

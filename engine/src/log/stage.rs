@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::entry::EntryHeader;
+use crate::{batch::Content, entry::EntryHeader};
 
 /// Entries that have an index but no place in the file yet.
 #[derive(Debug, Default)]
@@ -104,8 +104,8 @@ impl Staged {
     pub(crate) fn entries(
         &self,
         positions: Range<usize>,
-    ) -> impl Iterator<Item = (EntryHeader, &[u8])> {
-        positions.map(|position| (self.headers[position], self.payload(position)))
+    ) -> impl Iterator<Item = (EntryHeader, Content<'_>)> {
+        positions.map(|position| (self.headers[position], Content::Payload(self.payload(position))))
     }
 
     /// The entry `index`, if it is here.

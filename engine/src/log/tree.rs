@@ -1,8 +1,9 @@
 //! The Merkle tree of one log: roots at any size and proofs, from the index and the entries (section 8).
 
 use crate::{
+    batch::Content,
     bytes::Hash,
-    log::read::{Log, ReadError},
+    log::read::{Log, ReadError, position_in},
     merkle::{
         ConsistencyProof, InclusionProof, NodeSource, Peaks, SaltCursor, consistency_path,
         inclusion_path, peaks_at,
@@ -39,16 +40,28 @@ impl Log {
         let mut cursor = SaltCursor::new();
         let mut peaks = Peaks::new();
         for index in first..first + count {
-            let entry = self.entry(index)?;
-            peaks.push(&self.keys, self.leaf(&mut cursor, &entry)?, |_, _, _| {});
+            let batch = self.batch_with(index)?;
+            let position = position_in(&batch, index);
+            let payload_hash = self.payload_hash(&mut cursor, index, batch.content(position))?;
+            let leaf = self.keys.leaf(&batch.entry_header(position).encode(), &payload_hash);
+            peaks.push(&self.keys, leaf, |_, _, _| {});
         }
         Ok(peaks.tree_hash(&self.keys))
     }
 
-    fn leaf(&self, cursor: &mut SaltCursor, entry: &super::Entry) -> Result<Hash, ReadError> {
-        let salt = self.salt(cursor, entry.index())?;
-        let payload_hash = self.keys.payload_hash(&salt, entry.payload());
-        Ok(self.keys.leaf(&entry.header().encode(), &payload_hash))
+    /// The salted hash of a payload, which stands in its place if it is absent.
+    fn payload_hash(
+        &self,
+        cursor: &mut SaltCursor,
+        index: u64,
+        content: Content<'_>,
+    ) -> Result<Hash, ReadError> {
+        match content {
+            Content::Payload(payload) => {
+                Ok(self.keys.payload_hash(&self.salt(cursor, index)?, payload))
+            }
+            Content::Absent(hash) => Ok(hash),
+        }
     }
 
     fn salt(&self, cursor: &mut SaltCursor, index: u64) -> Result<[u8; 16], ReadError> {
@@ -113,17 +126,22 @@ impl Log {
             return Err(ReadError::OutOfRange { log: self.id(), index, entry_count: size });
         }
         self.prepare_tree()?;
-        let entry = self.entry(index)?;
-        let salt = self.salt(&mut SaltCursor::new(), index)?;
+        let batch = self.batch_with(index)?;
+        let position = position_in(&batch, index);
+        let content = batch.content(position);
+        let mut cursor = SaltCursor::new();
+        let payload_hash = self.payload_hash(&mut cursor, index, content)?;
+        // Of an absent payload nothing can be disclosed; the proof holds without.
+        let salt = content.payload().map(|_| self.salt(&mut cursor, index)).transpose()?;
         Ok(InclusionProof {
             log: self.id(),
             index,
             size,
-            header: *entry.header(),
-            payload_hash: self.keys.payload_hash(&salt, entry.payload()),
+            header: batch.entry_header(position),
+            payload_hash,
             path: inclusion_path(self, &self.keys, index, size)?,
-            salt: Some(salt),
-            payload: Some(entry.payload().to_vec()),
+            salt,
+            payload: content.payload().map(<[u8]>::to_vec),
         })
     }
 

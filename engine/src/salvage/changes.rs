@@ -72,6 +72,8 @@ pub(super) struct Changes<'a> {
     /// Index of the entry that would follow without a gap.
     expected: u64,
     pub(super) orphans: Vec<Orphans>,
+    /// Changes whose payload was redacted or withheld.
+    pub(super) absent_count: u64,
 }
 
 impl<'a> Changes<'a> {
@@ -86,6 +88,7 @@ impl<'a> Changes<'a> {
             open: None,
             expected: from,
             orphans: Vec::new(),
+            absent_count: 0,
         }
     }
 
@@ -136,7 +139,11 @@ impl<'a> Changes<'a> {
         }
     }
 
-    fn take(&mut self, index: u64, (header, payload): (EntryHeader, &[u8])) -> Option<WholeChange> {
+    fn take(
+        &mut self,
+        index: u64,
+        (header, payload): (EntryHeader, Option<&[u8]>),
+    ) -> Option<WholeChange> {
         if self.expected != index {
             self.give_up_open();
         }
@@ -145,6 +152,12 @@ impl<'a> Changes<'a> {
             self.give_up_open();
             return None;
         }
+        let Some(payload) = payload else {
+            // Redacted or withheld, and so is the change that it is a part of.
+            self.open = None;
+            self.absent_count += u64::from(header.part.is_first());
+            return None;
+        };
         if header.part.is_first() {
             self.give_up_open();
             self.open = Some(WholeChange::new(index, &header, payload));

@@ -196,8 +196,8 @@ struct Salvaged {
 /// assert_eq!((report.logs[0].gaps[0].first, report.logs[0].gaps[0].end), (1, Some(2)));
 /// let salvaged = Workspace::open(&new, Options::default())?;
 /// let changes: Vec<_> = salvaged.merged()?.changes().collect::<Result<_, _>>()?;
-/// assert_eq!(changes[0].payload(), b"first"); // in a replica of the old log, with its proofs
-/// assert_eq!(changes[1].payload(), b"third"); // in the new client's log
+/// assert_eq!(changes[0].payload()?, b"first"); // in a replica of the old log, with its proofs
+/// assert_eq!(changes[1].payload()?, b"third"); // in the new client's log
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn salvage(

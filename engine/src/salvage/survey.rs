@@ -143,7 +143,7 @@ impl Pass<'_> {
                     .zip(batch.entries())
                     .filter(|(_, (entry, _))| entry.kind == Kind::STREAM);
                 let names = declared.filter_map(|(index, (entry, payload))| {
-                    let found = Declaration::decode(entry.stream, index, payload)?;
+                    let found = Declaration::decode(entry.stream, index, payload.payload()?)?;
                     Some((found.stream.0, name_of(&found)?))
                 });
                 names.collect::<Vec<_>>()

@@ -12,7 +12,7 @@ use super::{
     open::log_of,
 };
 use crate::{
-    batch::{Batch, Decoder, Encoder, set_continues},
+    batch::{Batch, BatchDraft, Decoder, Encoder, set_continues},
     bundle::{BundleRow, BundleWriter, BundledLog},
     bytes::{Hash, LogId},
     entry::FrontierRow,
@@ -88,7 +88,7 @@ impl Workspace {
     /// let mut bundle = Vec::new();
     /// laptop.export(&phone.frontier()?, &mut bundle)?;
     /// phone.import(&bundle[..])?;
-    /// assert_eq!(phone.logs_of(laptop.client())?[0].entry(0)?.payload(), b"written on the laptop");
+    /// assert_eq!(phone.logs_of(laptop.client())?[0].entry(0)?.payload()?, b"written on the laptop");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
@@ -257,12 +257,10 @@ fn export_log<W: Write>(
 fn rest_of(log: &Log, batch: &Batch, from: u64) -> Vec<u8> {
     let known =
         usize::try_from(from - batch.first_index()).expect("a batch is smaller than memory");
-    let headers: Vec<_> = batch.entries().skip(known).map(|(header, _)| header).collect();
-    let payloads: Vec<u8> =
-        batch.entries().skip(known).flat_map(|(_, payload)| payload).copied().collect();
+    let mut draft = BatchDraft::default();
+    draft.extend_from(batch, known);
     let mut out = Vec::new();
-    let root = batch.header().root();
-    Encoder::new(1).encode(log.id(), from, &headers, &payloads, root, &mut out);
+    Encoder::new(1).encode_draft(log.id(), from, &draft, batch.header().root(), &mut out);
     if batch.header().continues() {
         set_continues(&mut out);
     }

@@ -66,7 +66,7 @@ pub struct HinderedLog {
 pub(super) fn row_at(log: &Log, size: u64) -> Result<FrontierRow, ReadError> {
     let (size, root) = log.root_at(Some(size))?;
     let lamport = match size.checked_sub(1) {
-        Some(last) => log.entry(last)?.lamport(),
+        Some(last) => log.entry_header(last)?.lamport,
         None => 0,
     };
     Ok(FrontierRow { client: log.client(), log: log.id(), size, lamport, root })

@@ -78,7 +78,7 @@ pub use self::{
 /// workspace.commit()?; // durable when it returns
 ///
 /// let log = workspace.own_log();
-/// assert_eq!(log.entry(index)?.payload(), b"world");
+/// assert_eq!(log.entry(index)?.payload()?, b"world");
 /// let root = log.root()?;
 /// log.prove_inclusion(index, None)?.verify(&root)?;
 /// workspace.close()?;

@@ -168,8 +168,11 @@ impl LogView {
     ///     workspace.append(text.as_bytes())?;
     /// }
     /// let log = workspace.own_log();
-    /// let payloads: Result<Vec<_>, _> = log.scan(1..)?.map(|entry| entry.map(|e| e.payload().to_vec())).collect();
-    /// assert_eq!(payloads?, [b"b", b"c"]);
+    /// let mut payloads = Vec::new();
+    /// for entry in log.scan(1..)? {
+    ///     payloads.push(entry?.payload()?.to_vec());
+    /// }
+    /// assert_eq!(payloads, [b"b", b"c"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn scan(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {

@@ -83,7 +83,8 @@ pub(super) fn finish(end: End, disk: &MemoryDisk, workspace: Workspace) -> Sampl
     let log = workspace.own_log();
     let segment = log.path().to_owned();
     let mut files = disk.files();
-    let entries = (0..log.entry_count()).map(|index| log.entry(index).unwrap().payload().to_vec());
+    let entries =
+        (0..log.entry_count()).map(|index| log.entry(index).unwrap().payload().unwrap().to_vec());
     let payloads = entries.collect();
     drop(log);
     workspace.close().unwrap();
@@ -180,7 +181,7 @@ impl Sample {
         let expected = self.expected(damaged);
         for (index, payload) in (0..).zip(&self.payloads) {
             match log.entry(index) {
-                Ok(entry) => assert_eq!(entry.payload(), payload, "{what}: entry {index}"),
+                Ok(entry) => assert_eq!(entry.payload().unwrap(), payload, "{what}: entry {index}"),
                 Err(ReadError::Corrupt(_)) => {
                     assert!(expected.lost.contains(&index), "{what}: entry {index} is sound");
                 }
@@ -189,7 +190,7 @@ impl Sample {
         }
         for entry in log.scan(..).unwrap().flatten() {
             let index = usize::try_from(entry.index()).unwrap();
-            assert_eq!(entry.payload(), self.payloads[index], "{what}");
+            assert_eq!(entry.payload().unwrap(), self.payloads[index], "{what}");
         }
     }
 
@@ -219,7 +220,7 @@ impl Sample {
             match log.entry(index) {
                 Ok(entry) => {
                     assert!(expected.served.contains(&index), "{what}: entry {index} came back");
-                    assert_eq!(entry.payload(), payload, "{what}: entry {index}");
+                    assert_eq!(entry.payload().unwrap(), payload, "{what}: entry {index}");
                 }
                 Err(ReadError::Corrupt(_)) if expected.lost.contains(&index) => {}
                 Err(ReadError::OutOfRange { .. }) if !expected.served.contains(&index) => {
@@ -236,7 +237,7 @@ impl Sample {
                 match item {
                     Ok(entry) => {
                         let index = usize::try_from(entry.index()).unwrap();
-                        assert_eq!(entry.payload(), self.payloads[index], "{what}");
+                        assert_eq!(entry.payload().unwrap(), self.payloads[index], "{what}");
                         served.push(entry.index());
                     }
                     Err(ReadError::Corrupt(_)) => errors += 1,
@@ -278,11 +279,15 @@ impl Sample {
                 let index = put(&workspace, b"goes on");
                 workspace.commit().unwrap();
                 let log = workspace.own_log();
-                assert_eq!(log.entry(index).unwrap().payload(), b"goes on", "{what}");
+                assert_eq!(log.entry(index).unwrap().payload().unwrap(), b"goes on", "{what}");
                 for &index in &expected.served {
                     let place = usize::try_from(index).unwrap();
                     let entry = log.entry(index).unwrap();
-                    assert_eq!(entry.payload(), self.payloads[place], "{what}: entry {index}");
+                    assert_eq!(
+                        entry.payload().unwrap(),
+                        self.payloads[place],
+                        "{what}: entry {index}"
+                    );
                 }
                 for &index in &expected.lost {
                     assert!(log.entry(index).is_err(), "{what}: entry {index} came back");

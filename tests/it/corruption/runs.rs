@@ -48,7 +48,9 @@ fn ask(workspace: &Workspace) -> Answers {
     };
     let backward = log.scan_backward(..).unwrap().map(|entry| entry.unwrap().index());
     Answers {
-        entries: some().map(|index| log.entry(index).unwrap().payload().to_vec()).collect(),
+        entries: some()
+            .map(|index| log.entry(index).unwrap().payload().unwrap().to_vec())
+            .collect(),
         streams: (0..4).map(stream).collect(),
         backward: backward.collect(),
         sizes: some().map(time).collect(),

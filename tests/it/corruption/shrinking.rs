@@ -29,7 +29,7 @@ fn assert_no_short_result(workspace: &Workspace, payloads: &[Vec<u8>], len: u64)
     let log = workspace.own_log();
     let frames_lost = (0..payloads.len() as u64).filter(|&index| match log.entry(index) {
         Ok(entry) => {
-            assert_eq!(entry.payload(), payloads[usize::try_from(index).unwrap()]);
+            assert_eq!(entry.payload().unwrap(), payloads[usize::try_from(index).unwrap()]);
             false
         }
         Err(ReadError::Corrupt(_) | ReadError::Io(_)) => true,
@@ -48,7 +48,9 @@ fn assert_no_short_result(workspace: &Workspace, payloads: &[Vec<u8>], len: u64)
 
 fn payloads_of(workspace: &Workspace) -> Vec<Vec<u8>> {
     let log = workspace.own_log();
-    (0..log.entry_count()).map(|index| log.entry(index).unwrap().payload().to_vec()).collect()
+    (0..log.entry_count())
+        .map(|index| log.entry(index).unwrap().payload().unwrap().to_vec())
+        .collect()
 }
 
 /// A workspace in a folder, and the places where its segment is cut.

@@ -63,7 +63,7 @@ impl Sample {
             if !entry.kind().is_control() {
                 let stream = names[usize::try_from(entry.stream().0).unwrap()].clone();
                 let time = entry.timestamp().map(Timestamp::as_micros);
-                let seen = (stream, time, entry.payload().to_vec());
+                let seen = (stream, time, entry.payload().unwrap().to_vec());
                 changes.push((entry.index()..entry.end_index(), seen));
             }
         }

@@ -37,7 +37,7 @@ fn seen(workspace: &Workspace) -> Vec<Seen> {
             if !entry.kind().is_control() {
                 let time = entry.timestamp().map(Timestamp::as_micros);
                 let stream = names.get(&entry.stream()).cloned();
-                changes.push((stream, time, entry.payload().to_vec()));
+                changes.push((stream, time, entry.payload().unwrap().to_vec()));
             }
         }
     }
@@ -283,7 +283,7 @@ fn the_order_of_what_is_appended_is_the_canonical_one() {
     let order = |folder: &Path| -> Vec<Vec<u8>> {
         let workspace = Workspace::open_read_only(folder, options()).unwrap();
         let merged = workspace.merged().unwrap().changes();
-        merged.map(|entry| entry.unwrap().payload().to_vec()).collect()
+        merged.map(|entry| entry.unwrap().payload().unwrap().to_vec()).collect()
     };
     let before = order(&a);
     // The first frame of each log is lost: all else is appended anew.

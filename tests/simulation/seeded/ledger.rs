@@ -73,12 +73,12 @@ impl Item {
             What::Change(draft) => {
                 !entry.kind().is_control()
                     && entry.stream() == draft.stream
-                    && entry.payload() == &draft.payload[..]
+                    && entry.payload().unwrap() == &draft.payload[..]
             }
             What::Declaration { name, stream } => {
                 entry.kind() == Kind::STREAM
                     && entry.stream() == *stream
-                    && entry.payload().strip_prefix(&[0]) == Some(name.as_bytes())
+                    && entry.payload().unwrap().strip_prefix(&[0]) == Some(name.as_bytes())
             }
             What::Seen => entry.kind() == Kind::SEEN,
             What::Unknown => entry.kind().is_control(),
@@ -91,7 +91,10 @@ impl Item {
         let what = match entry.kind() {
             Kind::SEEN => What::Seen,
             Kind::STREAM => What::Declaration {
-                name: String::from_utf8_lossy(entry.payload().get(1..).unwrap_or_default()).into(),
+                name: String::from_utf8_lossy(
+                    entry.payload().unwrap().get(1..).unwrap_or_default(),
+                )
+                .into(),
                 stream: entry.stream(),
             },
             _ => return Err(format!("entry {} was never appended", entry.index())),
@@ -258,7 +261,7 @@ impl Ledger {
                 let found = open.find(|drafts| {
                     drafts.first().is_some_and(|draft| {
                         let part = &draft.payload[..draft.payload.len().min(PART_LEN)];
-                        entry.payload() == part && entry.stream() == draft.stream
+                        entry.payload().unwrap() == part && entry.stream() == draft.stream
                     })
                 });
                 let drafts = found

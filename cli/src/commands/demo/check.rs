@@ -116,7 +116,7 @@ fn same_files(
             continue;
         };
         let expected = files.get_mut(name.as_str()).and_then(Iterator::next);
-        ensure!(expected == Some(entry.payload()), "{name}: differs at entry {}", entry.index());
+        ensure!(expected == Some(entry.payload()?), "{name}: differs at entry {}", entry.index());
     }
     for (name, rest) in &mut files {
         ensure!(rest.next().is_none(), "{name}: lines are missing");
@@ -140,7 +140,7 @@ fn same_history(workspace: &Workspace, log: annals::LogId, input: &Input) -> any
             continue;
         }
         let expected = events.next().map(|(time, text)| (Some(*time), text.as_slice()));
-        let given = (entry.timestamp(), entry.payload());
+        let given = (entry.timestamp(), entry.payload()?);
         ensure!(expected == Some(given), "the history differs at entry {}", entry.index());
     }
     ensure!(as_u64(events.len()) == 0, "{} events are missing", events.len());

@@ -61,7 +61,7 @@ pub(super) fn kill_and_recover(
         for (entry, line) in workspace.own_log().scan(..)?.zip(lines.iter().cycle()) {
             let entry = entry?;
             let index = entry.index();
-            ensure!(entry.payload() == *line, "{}: entry {index} differs", folder.display());
+            ensure!(entry.payload()? == *line, "{}: entry {index} differs", folder.display());
         }
         workspace.close()?;
     }

@@ -167,9 +167,9 @@ pub(super) fn read(
 
     let (name, content) = &input.files[input.files.len() / 2];
     let stream = clients.laptop.stream(name)?;
-    let (read, time) = timed(|| -> Result<Vec<Vec<u8>>, annals::ReadError> {
+    let (read, time) = timed(|| -> anyhow::Result<Vec<Vec<u8>>> {
         let entries = stream.scan()?.filter(|e| !e.as_ref().is_ok_and(|e| e.kind().is_control()));
-        entries.map(|entry| Ok(entry?.payload().to_vec())).collect()
+        entries.map(|entry| Ok(entry?.payload()?.to_vec())).collect()
     });
     ensure!(lines(content).eq(read?.iter().map(Vec::as_slice)), "stream {name:?} is not the file");
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);

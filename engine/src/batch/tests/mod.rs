@@ -163,7 +163,7 @@ fn check(batch: &Batch, headers: &[EntryHeader], payloads: &[u8]) {
     for (i, header) in headers.iter().enumerate() {
         let payload = rest.split_off(..header.payload_len as usize).unwrap();
         assert_eq!(batch.entry_header(i), *header);
-        assert_eq!(batch.payload(i), payload);
+        assert_eq!(batch.payload(i), Some(payload));
     }
     assert!(batch.entries().map(|(header, _)| header).eq(headers.iter().copied()));
 

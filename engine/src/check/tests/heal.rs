@@ -64,7 +64,10 @@ impl Family {
         let workspace = Workspace::open(folder.path(), Options::default()).unwrap();
         let log = workspace.own_log();
         assert_eq!(log.root_at(self.count()).unwrap(), self.root);
-        let scan = log.scan(..self.count()).unwrap().map(|entry| entry.unwrap().payload().to_vec());
+        let scan = log
+            .scan(..self.count())
+            .unwrap()
+            .map(|entry| entry.unwrap().payload().unwrap().to_vec());
         assert_eq!(scan.collect::<Vec<_>>(), self.sample.payloads_without(&(0..0)));
         append(&workspace, b"afterwards");
         drop(log);
@@ -190,7 +193,7 @@ fn rebatched(own: &Workspace, len: u64) -> Vec<u8> {
         let entries: Vec<_> = (first..end).map(|index| log.entry(index).unwrap()).collect();
         let headers: Vec<_> = entries.iter().map(|entry| *entry.header()).collect();
         let payloads =
-            entries.iter().flat_map(|entry| entry.payload().to_vec()).collect::<Vec<_>>();
+            entries.iter().flat_map(|entry| entry.payload().unwrap().to_vec()).collect::<Vec<_>>();
         let mut batch = Vec::new();
         let (_, root) = log.root_at(Some(end)).unwrap();
         Encoder::new(1).encode(log.id(), first, &headers, &payloads, root, &mut batch);
@@ -327,7 +330,10 @@ fn a_client_goes_on_in_a_successor() {
     assert_eq!(both, [sample.log, log.id()]);
     let old = workspace.log(sample.log).unwrap();
     old.entry(frame.entries.start).unwrap_err();
-    assert_eq!(old.entry(frame.entries.end).unwrap().payload(), sample.frames[4].payloads[0]);
+    assert_eq!(
+        old.entry(frame.entries.end).unwrap().payload().unwrap(),
+        sample.frames[4].payloads[0]
+    );
     append(&workspace, b"on we go");
     workspace.commit().unwrap();
     // Its clock goes on behind all that is left of the old one.
@@ -343,7 +349,7 @@ fn a_client_goes_on_in_a_successor() {
     peer.import(&bundle[..]).unwrap();
     let theirs = peer.log(log.id()).unwrap();
     let last = theirs.entry_count() - 1;
-    assert_eq!(theirs.entry(last).unwrap().payload(), b"on we go");
+    assert_eq!(theirs.entry(last).unwrap().payload().unwrap(), b"on we go");
     drop((theirs, peer));
     drop((old, log));
     workspace.close().unwrap();
@@ -553,7 +559,7 @@ fn a_reader_of_the_healed_generation_is_not_told_of_the_new_one_as_damage() {
     writer.commit().unwrap();
     reader.refresh().unwrap();
     let log = reader.own_log();
-    assert_eq!(log.entry(0).unwrap().payload(), sample.frames[0].payloads[0]);
+    assert_eq!(log.entry(0).unwrap().payload().unwrap(), sample.frames[0].payloads[0]);
     writer.close().unwrap();
     reader.refresh().unwrap();
     assert_eq!(log.entry_count(), family.count());

@@ -61,7 +61,7 @@ impl Table {
         let doubt =
             |error: &dyn std::fmt::Display| format!("log {log}: entry {}: {error}", entry.index());
         match entry.kind() {
-            Kind::ASSET => match AssetClaim::decode(entry.payload()) {
+            Kind::ASSET => match AssetClaim::decode(entry.stored_payload().unwrap_or_default()) {
                 Ok(claim) => {
                     let said = self.by_id.entry(claim.id).or_default();
                     said.size = claim.size;
@@ -69,7 +69,7 @@ impl Table {
                 }
                 Err(error) => drop(self.doubts.insert((log, entry.index()), doubt(&error))),
             },
-            Kind::RELEASE => match Release::decode(entry.payload()) {
+            Kind::RELEASE => match Release::decode(entry.stored_payload().unwrap_or_default()) {
                 Ok(release) => {
                     let said = self.by_id.entry(release.id).or_default();
                     let released = |claim| Released { claim, by: at, at: entry.timestamp() };

@@ -146,8 +146,8 @@ impl Assets {
         if entry.kind() != Kind::ASSET {
             return Err(broken("not an entry that claims an asset".to_owned()));
         }
-        let said =
-            AssetClaim::decode(entry.payload()).map_err(|error| broken(error.to_string()))?;
+        let said = AssetClaim::decode(entry.stored_payload().unwrap_or_default())
+            .map_err(|error| broken(error.to_string()))?;
         Ok(Asset {
             id: said.id,
             size: said.size,
