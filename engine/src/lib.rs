@@ -71,6 +71,7 @@ pub mod batch;
 pub mod bundle;
 pub mod bytes;
 pub mod check;
+pub mod compact;
 pub mod entry;
 pub mod error;
 pub mod frame;
@@ -92,6 +93,7 @@ pub use bytes::{
     ClientId, Hash, LogId, ParseHashError, ParseIdError, ParseTimestampError, StreamId, Timestamp,
     WorkspaceId,
 };
+pub use compact::CompactError;
 pub use entry::{EntryHeader, FrontierRow, Kind};
 pub use error::{Cause, Corruption, IoError, LostEntries};
 pub use log::{
@@ -101,9 +103,11 @@ pub use log::{
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{
     AddedAsset, Asset, AssetBatch, AssetError, AssetInfo, AssetLease, AssetMeta, AssetRange,
-    AssetState, Assets, BackupError, Clock, CollectOptions, ExportError, ExportReport, Frontier,
-    HinderedLog, Hindrance, ImportError, ImportReport, ImportedLog, LogStats, LogView, Merged,
-    OpenError, Options, OtherCopy, PartialAsset, Stream, StreamError, Ticket, Workspace,
+    AssetState, Assets, BackupError, Clock, CollectOptions, CompactOptions, CompactReport,
+    CompactedLog, ExportError, ExportReport, Frontier, HinderedLog, Hindrance, History,
+    ImportError, ImportReport, ImportedLog, LogStats, LogView, Merged, OpenError, Options,
+    OtherCopy, PartialAsset, PruneError, PruneOptions, RedactError, SnapshotError, SnapshotInfo,
+    Stream, StreamError, Ticket, Workspace,
 };
 
 /// The examples of the README are tests.

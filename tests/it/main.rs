@@ -3,6 +3,7 @@
 mod asset_check;
 mod asset_packs;
 mod asset_programs;
+mod compaction;
 mod concurrency;
 mod corruption;
 mod crash;
@@ -11,6 +12,7 @@ mod durability;
 mod fixtures;
 mod golden;
 mod hazards;
+mod history;
 mod importing;
 mod model;
 mod processes;

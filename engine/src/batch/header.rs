@@ -210,6 +210,11 @@ impl BatchHeader {
         self.payload.raw_len
     }
 
+    /// Length of the extension sections, in bytes.
+    pub const fn extension_len(&self) -> u32 {
+        self.extension_len
+    }
+
     /// Length of the whole batch, in bytes.
     pub fn batch_len(&self) -> u64 {
         let lens = [self.extension_len, self.meta.len, self.payload.len];

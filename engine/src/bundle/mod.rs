@@ -43,6 +43,7 @@ const KIND_FRONTIER: u8 = 1;
 const KIND_LOG: u8 = 2;
 const KIND_BATCH: u8 = 3;
 const KIND_END: u8 = 4;
+const KIND_PRUNED: u8 = 5;
 
 /// What a bundle holds of one log: the entries `from` to `row.size - 1`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,6 +102,8 @@ pub struct BundledLog {
     pub peaks: Peaks,
     /// The salt record (P-3), encoded.
     pub salt_record: Vec<u8>,
+    /// The prune record (H-10), encoded, of a log that begins where the bundle begins.
+    pub prune_record: Option<Vec<u8>>,
 }
 
 impl BundledLog {
@@ -132,7 +135,15 @@ impl BundledLog {
             peaks.push(Hash::from_bytes(reader.array()?));
         }
         let peaks = Peaks::from_parts(from, &peaks).ok_or(DecodeError::Reserved)?;
-        Ok(Self { client, log, created, predecessor, peaks, salt_record: reader.rest().to_vec() })
+        Ok(Self {
+            client,
+            log,
+            created,
+            predecessor,
+            peaks,
+            salt_record: reader.rest().to_vec(),
+            prune_record: None,
+        })
     }
 }
 

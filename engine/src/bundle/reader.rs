@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use super::{
     BundleRow, BundledLog, END_LEN, FLAG_CRITICAL, HEADER_LEN, HEADER_MAGIC, KIND_BATCH, KIND_END,
-    KIND_FRONTIER, KIND_LOG, RECORD_HEADER_LEN, RECORD_MAGIC, VERSION_MAJOR,
+    KIND_FRONTIER, KIND_LOG, KIND_PRUNED, RECORD_HEADER_LEN, RECORD_MAGIC, VERSION_MAJOR,
 };
 use crate::{
     bytes::{DecodeError, Hash, Reader, SaltedCrc, WorkspaceId, crc},
@@ -74,6 +74,18 @@ pub struct BundleReader<R> {
     rows: Vec<BundleRow>,
     /// Rows with entries, in the order in which their logs must come.
     pending: std::vec::IntoIter<BundleRow>,
+    /// What comes next, if it was read to see whether it belongs to the log before.
+    ahead: Option<Result<RawRecord, BundleError>>,
+}
+
+/// A record whose checksums are right.
+#[derive(Debug)]
+struct RawRecord {
+    offset: u64,
+    kind: u8,
+    payload: Vec<u8>,
+    /// Of all that comes before it.
+    hash_before: blake3::Hasher,
 }
 
 impl<R: Read> BundleReader<R> {
@@ -103,6 +115,7 @@ impl<R: Read> BundleReader<R> {
             sequence: 0,
             rows: Vec::new(),
             pending: Vec::new().into_iter(),
+            ahead: None,
         };
         let (offset, kind, payload) = this.record()?;
         if kind != KIND_FRONTIER {
@@ -138,17 +151,24 @@ impl<R: Read> BundleReader<R> {
     ///
     /// See [`BundleError`].
     pub fn next_record(&mut self) -> Result<Record, BundleError> {
-        let hash_before = self.hasher.clone();
-        let (offset, kind, payload) = self.record()?;
+        let ahead = self.ahead.take();
+        let RawRecord { offset, kind, payload, hash_before } =
+            ahead.unwrap_or_else(|| self.raw_record())?;
         match kind {
             KIND_LOG => {
                 let row = self.pending.next().ok_or(BundleError::Damaged {
                     offset,
                     what: "a log that the frontier does not name",
                 })?;
-                let log = BundledLog::decode(&payload, row.from).map_err(malformed(offset))?;
+                let mut log = BundledLog::decode(&payload, row.from).map_err(malformed(offset))?;
                 if log.log != row.row.log || log.client != row.row.client {
                     return Err(BundleError::Damaged { offset, what: "a log out of order" });
+                }
+                match self.raw_record() {
+                    Ok(RawRecord { kind: KIND_PRUNED, payload, .. }) => {
+                        log.prune_record = Some(payload);
+                    }
+                    ahead => self.ahead = Some(ahead),
                 }
                 Ok(Record::Log(Box::new(log)))
             }
@@ -159,6 +179,12 @@ impl<R: Read> BundleReader<R> {
             }
             _ => Err(BundleError::Damaged { offset, what: "a record in a wrong place" }),
         }
+    }
+
+    fn raw_record(&mut self) -> Result<RawRecord, BundleError> {
+        let hash_before = self.hasher.clone();
+        let (offset, kind, payload) = self.record()?;
+        Ok(RawRecord { offset, kind, payload, hash_before })
     }
 
     fn check_end(
@@ -198,7 +224,7 @@ impl<R: Read> BundleReader<R> {
             }
             self.sequence += 1;
             match kind {
-                KIND_FRONTIER..=KIND_END => return Ok((offset, kind, payload)),
+                KIND_FRONTIER..=KIND_PRUNED => return Ok((offset, kind, payload)),
                 kind if critical => return Err(BundleError::UnknownKind { kind, offset }),
                 _ => {}
             }

@@ -23,6 +23,7 @@ fn log(id: u8) -> BundledLog {
         predecessor: None,
         peaks: Peaks::new(),
         salt_record: vec![5; 64],
+        prune_record: None,
     }
 }
 

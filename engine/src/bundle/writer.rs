@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{
     BundleRow, BundledLog, FLAG_CRITICAL, HEADER_LEN, HEADER_MAGIC, KIND_BATCH, KIND_END,
-    KIND_FRONTIER, KIND_LOG, RECORD_MAGIC, VERSION_MAJOR,
+    KIND_FRONTIER, KIND_LOG, KIND_PRUNED, RECORD_MAGIC, VERSION_MAJOR,
 };
 use crate::bytes::{Hash, Put as _, SaltedCrc, WorkspaceId, crc};
 
@@ -64,7 +64,8 @@ impl<W: Write> BundleWriter<W> {
     ///
     /// Those of the writer.
     pub fn log(&mut self, log: &BundledLog) -> io::Result<()> {
-        self.record(KIND_LOG, &log.encode())
+        self.record(KIND_LOG, &log.encode())?;
+        log.prune_record.as_ref().map_or(Ok(()), |record| self.record(KIND_PRUNED, record))
     }
 
     /// Adds an encoded batch.

@@ -28,7 +28,7 @@ pub(super) struct Deep {
 impl Deep {
     pub(super) fn new(segment: &Segment, rebuilt: Option<Rebuilt>) -> Self {
         let header = &segment.header;
-        let state = LogState::empty(header.link_seed());
+        let state = segment.base().clone();
         Self {
             log: header.log,
             replay: Replay::new(header.log, segment.salts.clone(), header.align_log2, state),

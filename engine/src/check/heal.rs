@@ -14,8 +14,7 @@ use crate::{
     bytes::{Hash, LogId},
     error::{IoContext as _, IoError},
     io::{Access, Disk},
-    log::{BatchRefused, NextGeneration, ReplayError, Segment, SegmentHeader, save_cut},
-    merkle::SaltTree,
+    log::{BatchRefused, Beginning, NextGeneration, ReplayError, Segment, SegmentHeader, save_cut},
 };
 
 /// What came of an attempt to heal a log.
@@ -107,11 +106,19 @@ impl Patient<'_> {
         let Some(header) = self.header(&supplies)? else {
             return Err(Stop::Reason("none of the replicas given has this log".to_owned()));
         };
-        let salts = SaltTree::decode(&header.salt_record)
-            .map_err(|_| Stop::Reason("the replica's salt record is malformed".to_owned()))?;
+        let salts = match &self.segment {
+            Some(segment) => segment.salts.clone(),
+            None => supplies[0].salts.clone(),
+        };
         let mut own = self.segment.as_ref().map(Sound::new).transpose()?;
         let opening = own.as_ref().map_or(1, |own| own.opening().saturating_add(1));
-        let mut next = NextGeneration::create(self.disk, self.path, header, salts, opening)?;
+        let pruned = match &self.segment {
+            Some(segment) => segment.pruned.clone(),
+            None => supplies[0].pruned.clone(),
+        };
+        let own_salts = salts.clone();
+        let beginning = Beginning { pruned, ..Beginning::new(header, salts, opening) };
+        let mut next = NextGeneration::create(self.disk, self.path, beginning)?;
         let mut fetched: Vec<Range<u64>> = Vec::new();
         let mut decoder = Decoder::new();
         loop {
@@ -125,8 +132,8 @@ impl Patient<'_> {
                 progress(own.offset(), own.len());
             }
             let is_own = bytes.is_some();
-            let Some(bytes) =
-                bytes.map_or_else(|| fetch(&mut supplies, index), |own| Ok(Some(own)))?
+            let Some((bytes, number)) =
+                bytes.map_or_else(|| fetch(&mut supplies, index), |own| Ok(Some((own, None))))?
             else {
                 break;
             };
@@ -138,7 +145,8 @@ impl Patient<'_> {
                 prove(&mut next, &batch, own)?;
             }
             let end = batch.end_index();
-            next.append(&batch, &bytes).map_err(|error| match error {
+            let lender = number.map_or(&own_salts, |number| &supplies[number].salts);
+            next.append(&batch, &bytes, lender).map_err(|error| match error {
                 BatchRefused::Io(error) => Stop::Io(error),
                 BatchRefused::Replay(ReplayError::Root { expected, found }) => {
                     contradiction(end, expected, found)
@@ -160,7 +168,7 @@ impl Patient<'_> {
             )));
         }
         self.save_what_goes(own, entry_count)?;
-        next.install()?;
+        next.install().map_err(IoError::from)?;
         Ok(Outcome::Healed { fetched, entry_count })
     }
 
@@ -182,14 +190,9 @@ impl Patient<'_> {
             generation,
             created: log.created,
             predecessor: log.predecessor,
-            salt_record: log.salt_record.clone(),
             ..SegmentHeader::new(supply.workspace, log.client, log.log, salt)
         };
-        if header.fits() {
-            Ok(Some(header))
-        } else {
-            Err(Stop::Reason("the salt record is too long for this version".to_owned()))
-        }
+        Ok(Some(header))
     }
 
     /// Saves the bytes that are in no sound frame of the first `entry_count` entries.
@@ -216,11 +219,11 @@ impl Patient<'_> {
     }
 }
 
-/// The batch that holds the entry `index`, from whichever replica has it.
-fn fetch(supplies: &mut [Supply], index: u64) -> Result<Option<Vec<u8>>, IoError> {
-    for supply in supplies {
+/// The batch that holds the entry `index`, from whichever replica has it, and the number of that one.
+fn fetch(supplies: &mut [Supply], index: u64) -> Result<Option<(Vec<u8>, Option<usize>)>, IoError> {
+    for (number, supply) in supplies.iter_mut().enumerate() {
         if let Some(bytes) = supply.batch_with(index)? {
-            return Ok(Some(bytes));
+            return Ok(Some((bytes, Some(number))));
         }
     }
     Ok(None)

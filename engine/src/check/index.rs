@@ -23,7 +23,8 @@ pub(super) fn open(
     folder: &Path,
     segment: &Segment,
 ) -> Result<Opened, CheckError> {
-    let index = Index::open(Arc::clone(run.disk), folder.to_owned(), segment.header.identity())?;
+    let (identity, origin) = (segment.header.identity(), segment.index_origin());
+    let index = Index::open_from(Arc::clone(run.disk), folder.to_owned(), identity, origin)?;
     for ignored in index.ignored() {
         // A writer makes, folds and removes them all the time.
         let live = run.writer != Writer::None && ignored.reason != IgnoredReason::Foreign;

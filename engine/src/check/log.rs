@@ -50,10 +50,9 @@ pub(super) fn check(
         None => None,
     };
     let bounds = bounds(run, &segment, index.as_ref())?;
-    let rebuilt = index
-        .as_ref()
-        .filter(|_| run.depth == Depth::Payloads)
-        .and_then(|index| Rebuilt::new(&index.index, segment.header.identity(), HEAD_LEN));
+    let rebuilt = index.as_ref().filter(|_| run.depth == Depth::Payloads).and_then(|index| {
+        Rebuilt::new(&index.index, segment.header.identity(), segment.index_origin())
+    });
     let index_end = index.as_ref().map(|index| index.index.position());
     let mut walk =
         Walk::new(&segment, bounds.limit, run.depth, index_end, || Deep::new(&segment, rebuilt));

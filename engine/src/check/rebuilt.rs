@@ -8,7 +8,7 @@ use std::{
 use super::scratch::ScratchDisk;
 use crate::{
     error::{IoContext as _, IoError},
-    index::{FrameSummary, Identity, Index},
+    index::{FrameSummary, Identity, Index, Position},
     io::{Access, Disk, DiskFile},
 };
 
@@ -28,11 +28,11 @@ pub(super) struct Rebuilt {
 
 impl Rebuilt {
     /// `None` if there is nothing to compare, that is if no run is in a file.
-    pub(super) fn new(index: &Index, identity: Identity, origin: u64) -> Option<Self> {
+    pub(super) fn new(index: &Index, identity: Identity, origin: Position) -> Option<Self> {
         let end_offset = index.persisted().end_offset;
         let disk: Arc<dyn Disk> = Arc::new(ScratchDisk::default());
-        let index = Index::open(Arc::clone(&disk), folder(), identity).ok()?;
-        (end_offset > origin).then_some(Self { disk, index, end_offset })
+        let index = Index::open_from(Arc::clone(&disk), folder(), identity, origin).ok()?;
+        (end_offset > origin.end_offset).then_some(Self { disk, index, end_offset })
     }
 
     pub(super) fn push(&mut self, frame: &FrameSummary<'_>) {

@@ -10,11 +10,11 @@ use super::CheckError;
 use crate::{
     batch::{BatchHeader, Decoder},
     bundle::{BundleReader, BundledLog, Record},
-    bytes::{Hash, LogId, WorkspaceId},
+    bytes::{Hash, LogId, LogKeys, WorkspaceId},
     error::{IoContext as _, IoError},
     io::{Access, Disk, DiskFile},
-    log::{Log, ReadError},
-    merkle::Peaks,
+    log::{Log, PruneRecord, ReadError},
+    merkle::{Peaks, SaltTree},
     workspace::{Options, Workspace},
 };
 
@@ -59,7 +59,7 @@ impl Replica {
         match &self.what {
             What::Workspace(workspace) => {
                 let Ok(view) = workspace.log(log) else { return Ok(None) };
-                let log = Arc::clone(&view.log);
+                let log = view.log();
                 let header = &log.header;
                 let bundled = BundledLog {
                     client: header.client,
@@ -67,10 +67,12 @@ impl Replica {
                     created: header.created,
                     predecessor: header.predecessor,
                     peaks: Peaks::new(),
-                    salt_record: header.salt_record.clone(),
+                    salt_record: log.salts.encode(),
+                    prune_record: None,
                 };
+                let (salts, pruned) = (log.salts.clone(), log.pruned.clone());
                 let (workspace, batches) = (self.workspace, Batches::Segment(log));
-                Ok(Some(Supply { workspace, log: bundled, batches }))
+                Ok(Some(Supply { workspace, log: bundled, salts, pruned, batches }))
             }
             What::Bundle(file) => {
                 let mut reader = Box::new(bundle(file)?);
@@ -79,7 +81,11 @@ impl Replica {
                         Record::Log(found) if found.log == log => {
                             let batches = Batches::Bundle { reader, current: None, is_over: false };
                             let workspace = self.workspace;
-                            return Ok(Some(Supply { workspace, log: *found, batches }));
+                            let salts = SaltTree::decode(&found.salt_record);
+                            let salts = salts.map_err(|error| error.to_string())?;
+                            let log = *found;
+                            let pruned = log.pruned()?.map(Arc::new);
+                            return Ok(Some(Supply { workspace, log, salts, pruned, batches }));
                         }
                         Record::Log(_) | Record::Batch(_) => {}
                         Record::End => return Ok(None),
@@ -152,6 +158,10 @@ pub(super) struct Supply {
     pub(super) workspace: WorkspaceId,
     /// What the replica says of the log.
     pub(super) log: BundledLog,
+    /// The salts that it has.
+    pub(super) salts: SaltTree,
+    /// What it keeps of entries that it has pruned.
+    pub(super) pruned: Option<Arc<PruneRecord>>,
     batches: Batches,
 }
 
@@ -213,5 +223,14 @@ impl Read for FileReader {
         let len = self.file.read_at(bytes, self.offset)?;
         self.offset += len as u64;
         Ok(len)
+    }
+}
+
+impl BundledLog {
+    /// What it says that is kept of pruned entries.
+    fn pruned(&self) -> Result<Option<PruneRecord>, String> {
+        let record = self.prune_record.as_ref();
+        let record = record.map(|record| PruneRecord::decode(record, &LogKeys::new(self.log), 0));
+        record.transpose().map_err(|error| error.to_string())
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Sound<'a> {
             reader: FrameReader::new(file, segment.header.frames(), limit, READ_AHEAD_LONG),
             decoder: Decoder::new(),
             offset: HEAD_LEN,
-            reached: 0,
+            reached: segment.header.first_index,
             opening: 0,
             ahead: VecDeque::new(),
             gaps: Vec::new(),
@@ -218,7 +218,7 @@ impl<'a> Sound<'a> {
             return Ok(None);
         }
         if header.kind != FrameKind::BATCH {
-            return if header.critical {
+            return if header.is_refused() {
                 let what = format!(
                     "the frame at byte {} is of a kind that this version does not know",
                     header.offset

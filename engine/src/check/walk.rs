@@ -13,7 +13,7 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    batch::{BatchError, BatchHeader},
+    batch::{BatchError, BatchHeader, Decoder},
     bytes::Hash,
     error::{IoContext as _, IoError},
     frame::{FrameHeader, FrameKind},
@@ -126,11 +126,11 @@ impl<'a> Walk<'a> {
         let header = &segment.header;
         let at = Reached {
             offset: HEAD_LEN,
-            entries: 0,
+            entries: header.first_index,
             link: header.link_seed(),
-            counts: Some((0, 0)),
-            changes: Some(0),
-            root: Some(segment.keys.root(0, &Hash::ZERO)),
+            counts: Some((0, segment.base().payload_bytes)),
+            changes: Some(segment.base().change_count),
+            root: Some(segment.base().peaks.root(&segment.keys)),
         };
         Self {
             reader: FrameReader::new(segment.file.clone(), header.frames(), limit, READ_AHEAD_LONG),
@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
             Err(fault) => return Ok(Err(bad(Fault::of_frame(&fault)))),
         };
         if header.kind != FrameKind::BATCH {
-            if header.critical {
+            if header.is_refused() {
                 let what = format!("a frame of the unknown kind {}", header.kind.0);
                 return Err(Stop::Unsupported { offset, what });
             }
@@ -225,7 +225,13 @@ impl<'a> Walk<'a> {
                 None => Err(Stop::Unsupported { offset, what: error.to_string() }),
             };
         }
-        let payload_bytes = u64::from(batch.payload_raw_len());
+        let mut payload_bytes = u64::from(batch.payload_raw_len());
+        if batch.extension_len() > 0
+            && let Ok(meta) = Decoder::new().decode_meta(payload)
+        {
+            // Payloads that are absent count as well.
+            payload_bytes = meta.entry_headers().map(|header| u64::from(header.payload_len)).sum();
+        }
         Ok(Ok((header, Facts { payload_bytes, root: Some(batch.root()) })))
     }
 

@@ -27,6 +27,26 @@ pub struct FrameKind(pub u8);
 impl FrameKind {
     /// A batch of entries.
     pub const BATCH: Self = Self(1);
+    /// The salts of a log whose record does not fit its header (P-5).
+    pub const SALTS: Self = Self(2);
+    /// What is kept of entries that were pruned (H-10).
+    pub const PRUNED: Self = Self(3);
+
+    /// Whether this version knows what it holds.
+    pub const fn is_known(self) -> bool {
+        matches!(self, Self::BATCH | Self::SALTS | Self::PRUNED)
+    }
+}
+
+impl std::fmt::Display for FrameKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::BATCH => f.write_str("batch"),
+            Self::SALTS => f.write_str("salt record"),
+            Self::PRUNED => f.write_str("prune record"),
+            Self(kind) => write!(f, "frame of kind {kind}"),
+        }
+    }
 }
 
 /// What all frames of one file have in common.
@@ -179,6 +199,11 @@ impl FrameHeader {
             return Err(FrameError::Generation(header.generation));
         }
         Ok(header)
+    }
+
+    /// Whether the frame is one that nobody may pass over who does not know its kind, and this version does not (F-4).
+    pub const fn is_refused(&self) -> bool {
+        self.critical && !self.kind.is_known()
     }
 
     /// Length of the whole frame in bytes.

@@ -23,7 +23,7 @@ pub(super) const STREAM_ROW_LEN: usize = 12;
 /// Encoded size of a posting.
 pub(super) const POSTING_LEN: usize = 4;
 /// Encoded size of a declaration before its name.
-pub(super) const DECLARATION_HEAD_LEN: usize = 16;
+pub(crate) const DECLARATION_HEAD_LEN: usize = 16;
 
 const MAGIC: [u8; 8] = [0x89, b'A', b'N', b'L', b'I', 0x0D, 0x0A, 0x1A];
 const VERSION: u32 = 3;
@@ -315,7 +315,7 @@ impl StreamRow {
 
 impl Declaration {
     /// Encoded size, in bytes.
-    pub(super) const fn encoded_len(&self) -> usize {
+    pub(crate) const fn encoded_len(&self) -> usize {
         DECLARATION_HEAD_LEN + self.name.len()
     }
 
@@ -325,7 +325,7 @@ impl Declaration {
     }
 
     /// Appends the declaration, which must be sound.
-    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         let name_len =
             u8::try_from(self.name.len()).expect("a declared name has 255 bytes at most");
         bytes.put_u32(self.stream.0);
@@ -340,7 +340,7 @@ impl Declaration {
     }
 
     /// Decodes what stands before the name; also returns the length of the name.
-    pub(super) fn decode_head(
+    pub(crate) fn decode_head(
         bytes: &[u8; DECLARATION_HEAD_LEN],
     ) -> Result<(Self, usize), DecodeError> {
         let mut reader = Reader::new(bytes);

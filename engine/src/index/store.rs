@@ -14,7 +14,7 @@ use super::{
     stretch::Stretch,
 };
 use crate::{
-    bytes::{Hash, LogKeys, StreamId, Timestamp},
+    bytes::{Hash, StreamId, Timestamp},
     io::Disk,
     sync::{Mutex, RwLock},
 };
@@ -95,14 +95,20 @@ impl Index {
         folder: PathBuf,
         identity: Identity,
     ) -> Result<Self, IndexError> {
-        let origin = Position {
-            end_offset: HEAD_LEN,
-            generation: identity.generation,
-            end_index: 0,
-            change_count: 0,
-            time_max: None,
-            root: LogKeys::new(identity.log).root(0, &Hash::ZERO),
-        };
+        Self::open_from(disk, folder, identity, Position::start(&identity))
+    }
+
+    /// The same, of a log whose first frame comes behind `origin`: entries that were pruned.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Index::open`].
+    pub fn open_from(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        identity: Identity,
+        origin: Position,
+    ) -> Result<Self, IndexError> {
         let found = scan(&disk, &folder, &identity, &origin)?;
         let state = State::new(Arc::new(found.runs), &origin, &identity);
         Ok(Self {
@@ -126,6 +132,18 @@ impl Index {
         let mut state = self.state.write();
         state.stretch.push(frame);
         state.finish_complete(&self.identity);
+    }
+
+    /// Where the runs end that are of an older generation than the segment, and of which: they were carried over.
+    pub(crate) fn carried_ends(&self) -> Vec<Position> {
+        let ends = self.runs();
+        let ends = ends.iter().map(|run| run.header().end);
+        ends.filter(|end| end.generation < self.identity.generation).collect()
+    }
+
+    /// The folder of its files.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.folder
     }
 
     /// Forgets what is in no file, so that [`Index::position`] is [`Index::persisted`].

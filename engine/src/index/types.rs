@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::bytes::{Hash, LogId, StreamId, Timestamp};
+use crate::bytes::{Hash, LogId, LogKeys, StreamId, Timestamp};
 
 /// Whose index it is. Runs of another identity are not used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,6 +82,20 @@ pub struct Position {
     pub time_max: Option<Timestamp>,
     /// Root of the entries before it.
     pub root: Hash,
+}
+
+impl Position {
+    /// The start of a log that has nothing before its first frame.
+    pub fn start(identity: &Identity) -> Self {
+        Self {
+            end_offset: super::HEAD_LEN,
+            generation: identity.generation,
+            end_index: 0,
+            change_count: 0,
+            time_max: None,
+            root: LogKeys::new(identity.log).root(0, &Hash::ZERO),
+        }
+    }
 }
 
 /// A span: consecutive frames, about 16 KiB or one large one.

@@ -113,6 +113,16 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Waits. Used only where another process is waited for.
     fn sleep(&self, duration: Duration);
+
+    /// Bytes that can still be written to files in the folder `path`; `None` where that is not known.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system.
+    fn free_space(&self, path: &Path) -> io::Result<Option<u64>> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// An open file. All methods may be called from several threads.

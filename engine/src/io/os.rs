@@ -100,6 +100,19 @@ impl Disk for OsDisk {
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
     }
+
+    fn free_space(&self, path: &Path) -> io::Result<Option<u64>> {
+        #[cfg(target_os = "linux")]
+        {
+            let found = rustix::fs::statvfs(path)?;
+            Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = path;
+            Ok(None)
+        }
+    }
 }
 
 impl DiskFile for File {

@@ -11,6 +11,7 @@
 //!
 //! An import has an appender of its own for each log that it goes on with: see [`withheld`].
 
+mod moving;
 mod withheld;
 
 use std::{ops::Range, path::PathBuf, sync::Arc};
@@ -25,12 +26,14 @@ use crate::{
     log::{
         checkpoint::{Checkpoint, LogState},
         commit::Progress,
+        forget::without_erased,
         head::SegmentHeader,
         lock::Publisher,
         replay::{Effect, Hasher, ReplayError},
         segment::{checkpoint_context, slot_offset},
         stage::Staged,
     },
+    merkle::SaltTree,
     sync::{AtomicU64, Ordering, ReentrantMutex},
 };
 
@@ -346,10 +349,16 @@ impl Appender {
     }
 
     /// Appends a batch that was made elsewhere, as it is; or, if its first entries are here already, those
-    /// that are not, encoded anew. Accepted only if that gives the batch's root (U-4).
+    /// that are not, encoded anew. So it is without payloads whose salts are erased here: `lender` has them (H-4).
+    /// Accepted only if that gives the batch's root (U-4).
     ///
     /// After an error the caller rolls back.
-    pub(crate) fn append_batch(&mut self, batch: &Batch, bytes: &[u8]) -> Result<(), BatchRefused> {
+    pub(crate) fn append_batch(
+        &mut self,
+        batch: &Batch,
+        bytes: &[u8],
+        lender: &SaltTree,
+    ) -> Result<(), BatchRefused> {
         let offset = self.state.end_offset;
         let count = self.state.entry_count();
         assert!(
@@ -361,7 +370,10 @@ impl Appender {
         if batch.header().continues() && self.boundary.is_none() {
             self.boundary = Some(self.state.clone());
         }
-        if batch.first_index() == count {
+        let known =
+            usize::try_from(count - batch.first_index()).expect("a batch is smaller than memory");
+        let without = without_erased(batch, known, self.hasher.salts(), lender, self.hasher.keys());
+        if known == 0 && without.is_none() {
             let mut effect = self.spare_effects.pop().unwrap_or_default();
             self.out.resize(FRAME_HEADER_LEN, 0);
             self.out.extend_from_slice(bytes);
@@ -369,10 +381,11 @@ impl Appender {
             let root = self.state.peaks.root(self.hasher.keys());
             self.close_frame(0, count, batch.header().continues(), effect, root);
         } else {
-            let known = usize::try_from(count - batch.first_index())
-                .expect("a batch is smaller than memory");
-            let mut rest = BatchDraft::default();
-            rest.extend_from(batch, known);
+            let rest = without.unwrap_or_else(|| {
+                let mut rest = BatchDraft::default();
+                rest.extend_from(batch, known);
+                rest
+            });
             self.encode_draft(&rest, batch.header().continues())?;
         }
         let (expected, found) = (batch.header().root(), self.state.peaks.root(self.hasher.keys()));

@@ -7,7 +7,8 @@ use std::{
 
 use crate::{batch::Batch, bytes::LogId, sync::Mutex};
 
-type Key = (LogId, u64);
+/// Log, generation, first index. What a generation has forgotten must not be found by its readers.
+type Key = (LogId, u64, u64);
 
 /// A cache of batches by log and first index, with second-chance eviction.
 #[derive(Debug)]
@@ -36,24 +37,36 @@ impl BatchCache {
     }
 
     /// The batch that holds entry `index` of `log`, if it is here.
-    pub(crate) fn find(&self, log: LogId, index: u64) -> Option<Arc<Batch>> {
+    pub(crate) fn find(&self, log: LogId, generation: u64, index: u64) -> Option<Arc<Batch>> {
         let mut state = self.state.lock();
-        let (&(found, _), slot) = state.batches.range_mut(..=(log, index)).next_back()?;
-        if found != log || slot.batch.end_index() <= index {
+        let key = (log, generation, index);
+        let (found, slot) = state.batches.range_mut(..=key).next_back()?;
+        if (found.0, found.1) != (log, generation) || slot.batch.end_index() <= index {
             return None;
         }
         slot.recently_used = true;
         Some(Arc::clone(&slot.batch))
     }
 
+    /// Forgets what is here of generations of `log` before `generation`.
+    pub(crate) fn forget(&self, log: LogId, generation: u64) {
+        let mut state = self.state.lock();
+        let State { batches, used, .. } = &mut *state;
+        batches.retain(|&(of, found, _), slot| {
+            let stays = of != log || found >= generation;
+            *used -= if stays { 0 } else { slot.batch.memory_len() };
+            stays
+        });
+    }
+
     /// Keeps `batch`, unless it alone is over budget.
-    pub(crate) fn insert(&self, log: LogId, batch: &Arc<Batch>) {
+    pub(crate) fn insert(&self, log: LogId, generation: u64, batch: &Arc<Batch>) {
         let len = batch.memory_len();
         if len > self.budget {
             return;
         }
         let mut state = self.state.lock();
-        let key = (log, batch.first_index());
+        let key = (log, generation, batch.first_index());
         let slot = Slot { batch: Arc::clone(batch), recently_used: false };
         match state.batches.insert(key, slot) {
             Some(old) => state.used -= old.batch.memory_len(),

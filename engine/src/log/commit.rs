@@ -8,11 +8,13 @@
 //! Nobody can wait for ever: the appender comes back when the leader is done, whatever happened, or the
 //! log is poisoned by the guard in [`Lease`]; both wake everybody.
 
+mod lend;
 mod standing;
 mod state;
 
 use std::sync::Arc;
 
+pub(crate) use self::lend::SwitchError;
 use crate::{
     bytes::{StreamId, Timestamp},
     entry::{EntryHeader, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX},
@@ -100,6 +102,8 @@ impl Failure {
 struct State {
     /// `None` while a leader has it.
     appender: Option<Box<Appender>>,
+    /// Of the generation that the appender writes.
+    hooks: Arc<Hooks>,
     staged: Staged,
     in_flight: Option<Arc<Staged>>,
     spare: Option<Staged>,
@@ -142,7 +146,8 @@ pub(crate) struct Core {
     changed: Condvar,
     batch_len: usize,
     staged_len_max: usize,
-    hooks: Hooks,
+    /// Opening and incarnation of the appender, which stay.
+    writer: (u32, u64),
 }
 
 /// What the core tells the rest of the log.
@@ -168,6 +173,7 @@ impl Core {
         staged_len_max: usize,
         hooks: Hooks,
     ) -> Self {
+        let writer = (appender.opening(), appender.incarnation());
         let written = appender.state().entry_count();
         let staged = Staged::starting_at(written);
         let state = State {
@@ -184,13 +190,25 @@ impl Core {
             epoch: 0,
             voids: Vec::new(),
             appender: Some(Box::new(appender)),
+            hooks: Arc::new(hooks),
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), batch_len, staged_len_max, hooks }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            batch_len,
+            staged_len_max,
+            writer,
+        }
     }
 
     /// Entries that can be seen: all that have an index, but for a large group that is being staged.
     pub(crate) fn end_index(&self) -> u64 {
         self.state.lock().visible_end()
+    }
+
+    /// Opening and incarnation of this writer.
+    pub(crate) fn writer(&self) -> (u32, u64) {
+        self.writer
     }
 
     /// Lamport clock of the last entry.
@@ -443,54 +461,6 @@ impl Core {
         state.visible_end() > index
     }
 
-    /// Runs `work` with the appender and nothing staged, while nobody else writes.
-    ///
-    /// If `work` fails, the log is taken back to where it was before.
-    pub(crate) fn with_appender<R, E: From<AppendError>>(
-        &self,
-        work: impl FnOnce(&mut Appender) -> Result<R, E>,
-    ) -> Result<R, E> {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(failure) = &state.failure {
-                return Err(failure.error().into());
-            }
-            if state.exclusive.is_some() || state.appender.is_none() {
-                self.changed.wait(&mut state);
-            } else if !state.staged.is_empty() {
-                self.lead(&mut state, Job::Write)?;
-            } else {
-                break;
-            }
-        }
-        // Nobody stages while the index of the next entry may change.
-        state.exclusive = Some(state.staged.end_index());
-        let appender = state.appender.take().expect("seen above");
-        let (appender, outcome) = MutexGuard::unlocked(&mut state, || {
-            let mut lease = Lease { core: self, appender: Some(appender) };
-            let appender = lease.appender.as_mut().expect("just lent");
-            let mark = appender.state().clone();
-            let outcome = work(appender);
-            let undone = if outcome.is_err() { appender.roll_back(mark) } else { Ok(()) };
-            (self.hooks.written)(appender);
-            (lease.take(), (outcome, undone))
-        });
-        state.exclusive = None;
-        let end = appender.state().entry_count();
-        state.staged.reset(end);
-        state.written = end;
-        state.lamport = appender.state().lamport;
-        state.streams = appender.state().stream_count;
-        state.durable = appender.acknowledged();
-        state.appender = Some(appender);
-        let (outcome, undone) = outcome;
-        if let Err(error) = undone {
-            state.poison(error);
-        }
-        self.changed.notify_all();
-        outcome
-    }
-
     /// Does `job` as the leader. The lock is released while it runs.
     fn lead(&self, state: &mut MutexGuard<'_, State>, job: Job) -> Result<(), AppendError> {
         let appender = state.appender.take().expect("only who sees the appender leads");
@@ -500,9 +470,11 @@ impl Core {
         let staged = Arc::new(std::mem::replace(&mut state.staged, next));
         state.in_flight = Some(Arc::clone(&staged));
 
+        let hooks = Arc::clone(&state.hooks);
         // The lease lives where the lock is not held: if the leader panics, it takes the lock to poison the log.
         let (appender, outcome) = MutexGuard::unlocked(state, || {
-            let mut lease = Lease { core: self, appender: Some(appender) };
+            let hooks = Arc::clone(&hooks);
+            let mut lease = Lease { core: self, appender: Some(appender), hooks };
             let outcome = lease.run(&staged, job);
             (lease.take(), outcome)
         });
@@ -527,7 +499,7 @@ impl Core {
         self.changed.notify_all();
         if synced {
             // Also where memory made a write sync: the index is full then, and would have the next one sync as well.
-            MutexGuard::unlocked(state, || (self.hooks.settled)());
+            MutexGuard::unlocked(state, || (hooks.settled)());
         }
         result
     }
@@ -537,6 +509,7 @@ impl Core {
 struct Lease<'a> {
     core: &'a Core,
     appender: Option<Box<Appender>>,
+    hooks: Arc<Hooks>,
 }
 
 impl Lease<'_> {
@@ -550,11 +523,11 @@ impl Lease<'_> {
         let appender = self.appender.as_mut().expect("the leader has it");
         if !staged.is_empty() {
             if appender.is_starting() {
-                (self.core.hooks.starting)();
+                (self.hooks.starting)();
             }
             appender.write(staged)?;
         }
-        (self.core.hooks.written)(appender);
+        (self.hooks.written)(appender);
         let fatal = WriteFailure::Fatal;
         match job {
             Job::Write if appender.wants_sync() => appender.sync_now().map_err(fatal)?,

@@ -81,7 +81,7 @@ impl Log {
         }
         let mut table = self.streams.lock();
         loop {
-            match self.declare_in(&mut table, core, name) {
+            match self.latest().declare_in(&mut table, core, name) {
                 // An import has brought declarations of this log between, or one has been taken back.
                 Err(DeclareError::Append(AppendError::UnknownStream(_))) => {
                     core.flush()?;
@@ -142,7 +142,8 @@ impl Log {
         }
         let declared =
             self.with_index(|index| index.declarations().collect::<Result<Vec<_>, _>>())?;
-        for declaration in declared.into_iter().skip(table.declared.len()) {
+        let pruned = self.pruned.as_ref().map_or(&[][..], |record| &record.declarations);
+        for declaration in pruned.iter().cloned().chain(declared).skip(table.declared.len()) {
             table.insert(declaration);
         }
         table.upto = written;

@@ -6,7 +6,7 @@ use crate::{
         crc,
     },
     entry::LOG_ENTRY_COUNT_MAX,
-    frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN, FrameContext},
+    frame::{FRAME_ALIGN_LOG2_MAX, FRAME_ALIGN_LOG2_MIN, FrameContext, FrameKind},
     index::Identity,
 };
 
@@ -126,6 +126,9 @@ pub enum HeadError {
     /// The checksum is right, the fields are not.
     #[error("malformed segment header")]
     Malformed,
+    /// A record that the header leads to, and without which the log cannot be read, is damaged in both of its copies.
+    #[error("both copies of the {0} are damaged")]
+    Record(FrameKind),
     /// Written by a program that is newer than this one.
     #[error("written by {writer:?} in a format that this version cannot read ({what})")]
     Unsupported {
@@ -347,7 +350,7 @@ impl SegmentHeader {
         };
         let offsets = [self.carried_upto, self.salts_offset, self.compacted_upto];
         offsets.into_iter().all(is_boundary)
-            && (self.generation > 0 || offsets == [0; 3])
+            && (self.generation > 0 || self.compacted_upto == 0)
             && self.carried_upto <= self.compacted_upto
             && self.salt_record.is_empty() == (self.salts_offset > 0)
             && self.first_index <= LOG_ENTRY_COUNT_MAX

@@ -4,6 +4,7 @@
 //! - `frames`, `replay`: walking frames, and what their batches do to the log's state;
 //! - `recover`: what is behind the last checkpoint, torn or rotten;
 //! - `change`, `stage`, `commit`, `appender`: from many threads to one file, durably;
+//! - `pruned`: what is kept of entries that are gone;
 //! - `generation`: a segment written anew beside the old one;
 //! - `read`, `scan`, `tree`, `redactions`: entries, ranges of them, proofs, and what was taken back;
 //! - `lock`: one writer, and what it tells other processes.
@@ -15,14 +16,18 @@ mod checkpoint;
 mod commit;
 mod declare;
 mod entry;
+mod first;
+mod forget;
 mod frames;
 mod generation;
 mod head;
 mod lock;
 mod open;
+mod pruned;
 mod read;
 mod recover;
 mod redactions;
+mod renewed;
 mod replay;
 mod scan;
 mod segment;
@@ -48,14 +53,17 @@ pub(crate) use self::{
     cache::BatchCache,
     change::Stamp,
     checkpoint::{Checkpoint, LogState, Slot},
-    commit::{Assigned, Core},
+    commit::{Assigned, Core, Hooks, SwitchError},
     declare::DeclareError,
+    first::{Begun, begin_segment},
+    forget::without_erased,
     frames::{FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT, follows},
-    generation::NextGeneration,
+    generation::{Beginning, Carried, InstallError, NextGeneration},
     head::WRITER,
     lock::{Published, Publisher, Writer, last_published, lock_for_writing, look_for_writer},
-    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, save_cut},
-    read::{Log, Place, Step},
+    open::{OpenAs, OpenLog, OpenLogError, WriterOptions, hooks, save_cut},
+    pruned::{KeptEntry, PruneRecord},
+    read::{Log, Place, Step, position_in},
     recover::judge,
     replay::{Hasher, Replay, decode_for},
     scan::{Filter, is_change},

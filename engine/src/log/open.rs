@@ -10,7 +10,6 @@ use std::{
 use crate::{
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::FRAME_TRAILER_LEN,
-    index::Index,
     io::{Access, Disk, DiskFile},
     log::{
         appender::{Appender, AppenderStart, Durability, IndexPart, Learner},
@@ -19,10 +18,11 @@ use crate::{
         lock::{Published, Publisher, last_published, lock_path},
         read::{Log, ReadError, UNINDEXED_LEN_MAX, View},
         recover::{RecoverError, Recovery, Verdict, recover},
+        renewed::open_index,
         replay::Hasher,
         segment::{Segment, SegmentError},
     },
-    sync::{AtomicU64, Mutex, OnceLock, Ordering, ReentrantMutex, RwLock},
+    sync::{AtomicU64, OnceLock, Ordering, ReentrantMutex, RwLock},
 };
 
 /// How a log is written.
@@ -62,6 +62,20 @@ pub(crate) enum OpenLogError {
     Read(#[from] ReadError),
 }
 
+impl From<OpenLogError> for ReadError {
+    fn from(error: OpenLogError) -> Self {
+        match error {
+            OpenLogError::Io(error) => Self::Io(error),
+            OpenLogError::Read(error) => error,
+            OpenLogError::Segment(SegmentError::Corrupt(damage)) => Self::Corrupt(damage),
+            OpenLogError::Segment(SegmentError::Io(error)) => Self::Io(error),
+            OpenLogError::Segment(SegmentError::Head { path, source }) => {
+                Self::Io(IoError::new(&path, "read", std::io::Error::other(source)))
+            }
+        }
+    }
+}
+
 /// A log that was opened, and what was found behind its last checkpoint.
 pub(crate) struct OpenLog {
     pub(crate) log: Arc<Log>,
@@ -90,10 +104,9 @@ impl OpenLog {
         // Before the length: what it names was in the file before.
         let published = last_published(&**disk, &lock_path(path))?;
         let segment = Segment::load_file(path, file)?;
-        let index = Index::open(Arc::clone(disk), index_folder, segment.header.identity());
-        let index = index.map_err(|error| {
-            IoError::new(path, "read the index of", std::io::Error::other(error))
-        })?;
+        let (identity, origin) = (segment.header.identity(), segment.index_origin());
+        let (file, header) = (&segment.file, &segment.header);
+        let index = open_index(disk, &index_folder, identity, origin, file, header)?;
         let file_len = segment.file.len().context(path, "read the length of")?;
         let checkpoint = segment.checkpoint().map(|checkpoint| checkpoint.state.end_offset);
         let (visible_len, evidence) = match how {
@@ -134,14 +147,16 @@ impl OpenLog {
             header: segment.header,
             keys: segment.keys,
             salts: segment.salts,
+            pruned: segment.pruned,
             index: Arc::new(index),
             feed: Arc::new(ReentrantMutex::new(())),
             durable_len: Arc::new(AtomicU64::new(view.state.end_offset)),
             view: Arc::new(RwLock::new(view)),
             cache: Arc::clone(cache),
             core: OnceLock::new(),
-            streams: Mutex::default(),
-            redactions: Mutex::default(),
+            next: OnceLock::new(),
+            streams: Arc::default(),
+            redactions: Arc::default(),
             keeps_index: how == OpenAs::Writer,
         };
         let checkpoint_offset = checkpoint.unwrap_or(super::HEAD_LEN);
@@ -200,7 +215,7 @@ impl OpenLog {
         let mut appender = self.into_appender(options, publisher, learner)?;
         appender.publish();
         let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
-        log.core.set(core).expect("a log becomes a writer once");
+        log.core.set(Arc::new(core)).expect("a log becomes a writer once");
         Ok(log)
     }
 
@@ -275,7 +290,8 @@ fn recover_error(path: &Path, error: RecoverError) -> OpenLogError {
     }
 }
 
-fn hooks(log: &Arc<Log>) -> Hooks {
+/// What a core tells this generation of its log.
+pub(crate) fn hooks(log: &Arc<Log>) -> Hooks {
     let reader = Arc::downgrade(log);
     let starting = move || {
         // What is appended can be fed to the index only if it has all that comes before. A long way is left
@@ -438,7 +454,7 @@ impl Log {
             let lost = LostEntries { first: before.1, end: None };
             let frame = reader.header(before.0).context(&self.path, "read")?;
             let frame = frame.map_err(|fault| self.corruption(before.0, lost, fault))?;
-            if frame.kind != crate::frame::FrameKind::BATCH && frame.critical {
+            if frame.is_refused() {
                 return Err(ReadError::UnknownKind { path: self.path.clone(), offset: before.0 });
             }
             super::follows(&frame, replay.state().link, before.1, 0)

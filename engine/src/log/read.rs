@@ -18,6 +18,7 @@ use crate::{
         entry::{Entry, Payload},
         frames::{FrameFault, FrameReader, READ_AHEAD_LONG, READ_AHEAD_SHORT},
         head::SegmentHeader,
+        pruned::{KeptEntry, PruneRecord},
         redactions::RedactionTable,
         replay::{Replay, decode_for},
     },
@@ -47,6 +48,16 @@ pub enum ReadError {
         index: u64,
         /// What there is.
         entry_count: u64,
+    },
+    /// The entry was pruned: the log begins with a later one. A snapshot stands for what came before.
+    #[error("entry {index} of the log {log} was pruned: its first entry is {first_index}")]
+    Pruned {
+        /// The log.
+        log: LogId,
+        /// What was asked for: an entry, or a number of entries.
+        index: u64,
+        /// The first entry that is there.
+        first_index: u64,
     },
     /// Written by a later version of this library.
     #[error("{}: frame of a kind that this version does not know at byte {offset}", .path.display())]
@@ -99,6 +110,8 @@ pub(crate) struct Log {
     pub(crate) header: SegmentHeader,
     pub(crate) keys: LogKeys,
     pub(crate) salts: SaltTree,
+    /// What is kept of entries that were pruned.
+    pub(crate) pruned: Option<Arc<PruneRecord>>,
     pub(crate) index: Arc<Index>,
     /// Held by whoever feeds the index; reentrant, as feeding reads entries.
     pub(crate) feed: Arc<ReentrantMutex<()>>,
@@ -107,16 +120,27 @@ pub(crate) struct Log {
     pub(crate) view: Arc<RwLock<View>>,
     pub(crate) cache: Arc<BatchCache>,
     /// How this process writes to the log, if it does.
-    pub(crate) core: OnceLock<Core>,
+    pub(crate) core: OnceLock<Arc<Core>>,
+    /// The next generation, once this one was replaced: what is appended since is there.
+    pub(crate) next: OnceLock<Arc<Log>>,
     /// The log's streams, as far as they were asked for.
-    pub(crate) streams: Mutex<StreamTable>,
+    pub(crate) streams: Arc<Mutex<StreamTable>>,
     /// What was taken back, as far as it was asked for.
-    pub(crate) redactions: Mutex<RedactionTable>,
+    pub(crate) redactions: Arc<Mutex<RedactionTable>>,
     /// Whether the index may be written.
     pub(crate) keeps_index: bool,
 }
 
 impl Log {
+    /// The generation that is written now: this one, unless it was replaced since it was asked for.
+    pub(crate) fn latest(&self) -> &Self {
+        let mut latest = self;
+        while let Some(next) = latest.next.get() {
+            latest = next;
+        }
+        latest
+    }
+
     pub(crate) fn id(&self) -> LogId {
         self.header.log
     }
@@ -147,6 +171,30 @@ impl Log {
 
     pub(crate) fn frame_reader(&self, limit: u64, read_ahead: usize) -> FrameReader {
         FrameReader::new(Arc::clone(&self.file), self.header.frames(), limit, read_ahead)
+    }
+
+    /// The first entry that was not pruned.
+    pub(crate) fn first_index(&self) -> u64 {
+        self.header.first_index
+    }
+
+    /// Fails for entries that were pruned, and for sizes that end among them.
+    pub(crate) fn check_pruned(&self, index: u64) -> Result<(), ReadError> {
+        let first_index = self.first_index();
+        if index < first_index { Err(self.pruned_error(index)) } else { Ok(()) }
+    }
+
+    pub(crate) fn pruned_error(&self, index: u64) -> ReadError {
+        ReadError::Pruned { log: self.id(), index, first_index: self.first_index() }
+    }
+
+    /// The clock of the last of the first `size` entries, 0 if there is none.
+    pub(crate) fn lamport_at(&self, size: u64) -> Result<u64, ReadError> {
+        match (&self.pruned, size.checked_sub(1)) {
+            (_, None) => Ok(0),
+            (Some(record), _) if record.size() == size => Ok(record.state.lamport),
+            (_, Some(last)) => Ok(self.entry_header(last)?.lamport),
+        }
     }
 
     /// Why there is no entry `index` at the end: it was lost there, or it never was.
@@ -187,11 +235,29 @@ impl Log {
             if let Some(entry) = self.core.get().and_then(|core| self.staged_entry(core, index)) {
                 return Ok(entry);
             }
-            // What was being written when the view was looked at may be in the file by now.
+            // What was being written when the view was looked at may be in the file by now, or in the next one.
             if index >= self.view.read().entry_count {
-                return Err(self.out_of_range(index));
+                return match self.next.get() {
+                    Some(next) => next.entry(index),
+                    None => Err(self.out_of_range(index)),
+                };
             }
         }
+    }
+
+    /// A control entry, also one that was pruned and still counts (H-10).
+    pub(crate) fn kept_entry(self: &Arc<Self>, index: u64) -> Result<KeptEntry, ReadError> {
+        if let Some(kept) = self.pruned.as_ref().and_then(|record| record.kept(index)) {
+            return Ok(kept.clone());
+        }
+        let entry = self.entry(index)?;
+        Ok(KeptEntry {
+            index,
+            timestamp: entry.timestamp(),
+            stream: entry.stream(),
+            kind: entry.kind(),
+            payload: entry.stored_payload().unwrap_or_default().to_vec(),
+        })
     }
 
     /// The header of the entry `index`.
@@ -207,7 +273,10 @@ impl Log {
                 return Ok(header);
             }
             if index >= self.view.read().entry_count {
-                return Err(self.out_of_range(index));
+                return match self.next.get() {
+                    Some(next) => next.entry_header(index),
+                    None => Err(self.out_of_range(index)),
+                };
             }
         }
     }
@@ -252,12 +321,12 @@ impl Log {
 
     /// The decoded batch that holds entry `index`, which is in the file.
     pub(crate) fn batch_with(&self, index: u64) -> Result<Arc<Batch>, ReadError> {
-        if let Some(batch) = self.cache.find(self.id(), index) {
+        if let Some(batch) = self.cache.find(self.id(), self.header.generation, index) {
             return Ok(batch);
         }
         let (mut reader, frame) = self.frame_with(index)?;
         let batch = Arc::new(self.decode(&mut reader, &frame, &mut Decoder::new())?);
-        self.cache.insert(self.id(), &batch);
+        self.cache.insert(self.id(), self.header.generation, &batch);
         Ok(batch)
     }
 
@@ -290,6 +359,7 @@ impl Log {
 
     /// The header of the frame that holds entry `index`, and a reader that is there.
     pub(crate) fn frame_with(&self, index: u64) -> Result<(FrameReader, FrameHeader), ReadError> {
+        self.check_pruned(index)?;
         let limit = self.view.read().end_offset;
         let mut reader = self.frame_reader(limit, READ_AHEAD_SHORT);
         let mut at = self.place_near(index)?;
@@ -357,6 +427,12 @@ impl Log {
         if self.index.position().end_index < self.view.read().entry_count {
             self.read_up_index()?;
         }
+        if let Some(record) = &self.pruned
+            && record.state.time_max > Some(time)
+        {
+            // Some of what is gone is later: how much was before it, nobody knows any more.
+            return Err(self.pruned_error(self.first_index().saturating_sub(1)));
+        }
         // Asked for first: what is fed to the index meanwhile lies behind it.
         let end = self.index.position().end_index;
         let span = self.with_index(|index| index.locate_time(time))?;
@@ -380,7 +456,7 @@ impl Log {
             return Ok(Step::End);
         }
         let fault = match reader.header(offset).context(&self.path, "read")? {
-            Ok(frame) if frame.kind != FrameKind::BATCH && frame.critical => {
+            Ok(frame) if frame.is_refused() => {
                 return Err(ReadError::UnknownKind { path: self.path.clone(), offset });
             }
             Ok(frame) if frame.first_index == index => return Ok(Step::Frame(frame)),
@@ -509,12 +585,17 @@ impl Log {
     }
 
     fn state_at(&self, position: &Position) -> Result<LogState, ReadError> {
-        let mut state = LogState::empty(self.header.link_seed());
+        let mut state = match &self.pruned {
+            Some(record) => record.state.clone(),
+            None => LogState::empty(self.header.link_seed()),
+        };
+        let before = state.stream_count;
         state.end_offset = position.end_offset;
         state.change_count = position.change_count;
         state.time_max = position.time_max;
-        state.stream_count = self.with_index(Index::declaration_count)?;
-        if let Some(last) = position.end_index.checked_sub(1) {
+        state.stream_count = self.with_index(Index::declaration_count)?.max(before);
+        if position.end_index > self.header.first_index {
+            let last = position.end_index - 1;
             state.lamport = self.entry_header(last)?.lamport;
             state.peaks = self.peaks_at(position.end_index)?;
         }

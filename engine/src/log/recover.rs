@@ -110,10 +110,7 @@ pub(crate) fn recover(
     let usable = |checkpoint: &&Checkpoint| checkpoint.state.end_offset <= file_len;
     let checkpoints = || segment.slots.iter().filter_map(Slot::checkpoint);
     let start = checkpoints().filter(usable).max_by_key(|checkpoint| checkpoint.sequence);
-    let state = start.map_or_else(
-        || LogState::empty(segment.header.link_seed()),
-        |checkpoint| checkpoint.state.clone(),
-    );
+    let state = start.map_or_else(|| segment.base().clone(), |checkpoint| checkpoint.state.clone());
     let reader =
         FrameReader::new(segment.file.clone(), segment.header.frames(), file_len, READ_AHEAD_LONG);
     let replay =
@@ -241,7 +238,7 @@ impl Walk<'_> {
                     self.note(&header);
                     return Ok(Some(error.into()));
                 }
-            } else if header.critical {
+            } else if header.is_refused() {
                 return Err(RecoverError::UnknownKind(header));
             } else {
                 self.replay.skip(&header);

@@ -63,11 +63,6 @@ impl RedactionTable {
         (index < found.0).then_some(found)
     }
 
-    /// Whether a redaction is about this entry, if it is a change.
-    pub(crate) fn covers(&self, index: u64) -> bool {
-        self.find(index).is_some()
-    }
-
     /// The ranges, ascending.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
         self.ranges.iter().map(|(&first, &(end, ..))| first..end)

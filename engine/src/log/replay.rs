@@ -121,6 +121,11 @@ impl Hasher {
         &self.keys
     }
 
+    /// The salts that it hashes with.
+    pub(crate) fn salts(&self) -> &SaltTree {
+        &self.salts
+    }
+
     /// The leaf of the entry `index`; `None` if its salt is erased.
     pub(crate) fn leaf(
         &mut self,

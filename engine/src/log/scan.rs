@@ -66,7 +66,8 @@ impl From<Option<StreamId>> for Filter {
 /// Entries of one log, lazily. Changes in several parts are joined and given whole.
 ///
 /// An iterator of `Result<Entry, ReadError>`. After [`ReadError::Corrupt`] it goes on with what is behind
-/// the damage; after any other error it ends.
+/// the damage, and after [`ReadError::Pruned`], which it gives for a range that begins with pruned entries, with those that
+/// are there; after any other error it ends.
 #[derive(Debug)]
 pub struct Scan {
     log: Arc<Log>,
@@ -80,6 +81,8 @@ pub struct Scan {
     batch: Option<Arc<Batch>>,
     /// Entries of the range that the end of the log has lost: not said yet.
     cut_off: Option<Corruption>,
+    /// The range begins with entries that were pruned: not said yet.
+    pruned: Option<ReadError>,
     failed: bool,
 }
 
@@ -125,6 +128,10 @@ impl Scan {
             range.end > count.max(damage.lost.first)
                 && damage.lost.end.is_none_or(|end| end > count.max(range.start))
         });
+        let first_index = log.first_index();
+        let pruned = (range.start < first_index && range.start < range.end)
+            .then(|| log.pruned_error(range.start));
+        let range = range.start.max(first_index)..range.end.max(first_index);
         let mut rest = range.start.min(count)..range.end.min(count);
         // A change that begins in the range is given whole.
         while rest.start < rest.end && rest.end < count {
@@ -173,6 +180,7 @@ impl Scan {
             walk,
             batch: None,
             cut_off,
+            pruned,
             failed: false,
         })
     }
@@ -228,7 +236,10 @@ impl Scan {
                     let (log, read_ahead) = (Arc::clone(&self.log), self.walk.reader.read_ahead());
                     let rest = self.rest.clone();
                     match Self::new(log, rest, self.filter, self.direction, read_ahead) {
-                        Ok(again) => *self = Self { cut_off: self.cut_off.take(), ..again },
+                        Ok(again) => {
+                            let (cut_off, pruned) = (self.cut_off.take(), self.pruned.take());
+                            *self = Self { cut_off, pruned, ..again };
+                        }
                         Err(error) => return Some(Err(error)),
                     }
                 }
@@ -264,6 +275,7 @@ impl Scan {
 
     /// The next batch that holds entries of what is left.
     fn next_batch(&mut self) -> Result<Option<Arc<Batch>>, ReadError> {
+        let generation = self.log.header.generation;
         loop {
             let frame = match self.direction {
                 Direction::Forward => self.walk.next_forward(&self.log)?,
@@ -279,7 +291,7 @@ impl Scan {
                     Direction::Backward => continue,
                 }
             }
-            if let Some(batch) = self.log.cache.find(self.log.id(), frame.first_index) {
+            if let Some(batch) = self.log.cache.find(self.log.id(), generation, frame.first_index) {
                 return Ok(Some(batch));
             }
             let decoded = self.log.decode(&mut self.walk.reader, &frame, &mut self.walk.decoder);
@@ -287,7 +299,7 @@ impl Scan {
                 decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?,
             );
             if matches!(self.filter, Filter::Stream(_)) {
-                self.log.cache.insert(self.log.id(), &batch);
+                self.log.cache.insert(self.log.id(), generation, &batch);
             }
             return Ok(Some(batch));
         }
@@ -348,6 +360,11 @@ impl Iterator for Scan {
         if self.failed {
             return None;
         }
+        if self.direction == Direction::Forward
+            && let Some(pruned) = self.pruned.take()
+        {
+            return Some(Err(pruned));
+        }
         if self.direction == Direction::Backward
             && let Some(damage) = self.cut_off.take()
         {
@@ -355,7 +372,8 @@ impl Iterator for Scan {
         }
         loop {
             let Some(item) = self.next_part() else {
-                return self.cut_off.take().map(|damage| Err(damage.into()));
+                let cut_off = self.cut_off.take().map(ReadError::from);
+                return cut_off.or_else(|| self.pruned.take()).map(Err);
             };
             let item = match item {
                 Ok(entry) => {

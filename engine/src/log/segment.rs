@@ -8,11 +8,15 @@ use std::{
 use crate::{
     bytes::LogKeys,
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
+    frame::FrameKind,
+    index::Position,
     io::{Access, Disk, DiskFile, replace_file},
     log::{
-        checkpoint::Checkpoint,
-        checkpoint::{CheckpointContext, Slot},
+        checkpoint::{Checkpoint, CheckpointContext, LogState, Slot},
+        frames::{FrameReader, READ_AHEAD_SHORT},
         head::{HEAD_LEN, HeadError, SLOTS_OFFSET, SegmentHeader, UNIT_LEN, UnitState},
+        pruned::PruneRecord,
+        renewed::index_origin,
     },
     merkle::SaltTree,
 };
@@ -46,6 +50,9 @@ pub(crate) struct Segment {
     pub(crate) units: [UnitState; 2],
     pub(crate) slots: [Slot; 2],
     pub(crate) salts: SaltTree,
+    /// What is kept of entries that were pruned.
+    pub(crate) pruned: Option<Arc<PruneRecord>>,
+    base: LogState,
     pub(crate) keys: LogKeys,
 }
 
@@ -84,17 +91,77 @@ impl Segment {
             }),
         };
         let (header, units) = SegmentHeader::decode(&head).map_err(damaged)?;
-        let salts =
-            SaltTree::decode(&header.salt_record).map_err(|_| damaged(HeadError::Malformed))?;
         let keys = LogKeys::new(header.log);
+        let record = |offset, kind| {
+            let record = read_record(&file, &header, offset, kind).context(path, "read")?;
+            record.ok_or_else(|| damaged(HeadError::Record(kind)))
+        };
+        let salts = match header.salts_offset {
+            0 => SaltTree::decode(&header.salt_record),
+            offset => SaltTree::decode(&record(offset, FrameKind::SALTS)?),
+        };
+        let salts = salts.map_err(|_| damaged(HeadError::Malformed))?;
+        let pruned = match header.first_index {
+            0 => None,
+            size => {
+                let record = record(HEAD_LEN, FrameKind::PRUNED)?;
+                let record = PruneRecord::decode(&record, &keys, header.link_seed()).ok();
+                let record = record.filter(|record| record.size() == size);
+                Some(Arc::new(record.ok_or_else(|| damaged(HeadError::Record(FrameKind::PRUNED)))?))
+            }
+        };
+        let base = match &pruned {
+            Some(record) => record.state.clone(),
+            None => LogState::empty(header.link_seed()),
+        };
         let slots = decode_slots(&head, &header, &keys);
-        Ok(Self { path: path.to_owned(), file, header, units, slots, salts, keys })
+        Ok(Self { path: path.to_owned(), file, header, units, slots, salts, pruned, base, keys })
+    }
+
+    /// The state of the log before its first frame: that behind the pruned entries, if there are any.
+    pub(crate) fn base(&self) -> &LogState {
+        &self.base
+    }
+
+    /// Puts a segment together whose head was found elsewhere, with nothing before its first frame.
+    pub(crate) fn assemble(
+        path: PathBuf,
+        file: Arc<dyn DiskFile>,
+        header: SegmentHeader,
+        salts: SaltTree,
+        slots: [Slot; 2],
+    ) -> Self {
+        let (keys, base) = (LogKeys::new(header.log), LogState::empty(header.link_seed()));
+        let units = [UnitState::Damaged; 2];
+        Self { path, file, header, units, slots, salts, pruned: None, base, keys }
+    }
+
+    /// Where the index of the log begins.
+    pub(crate) fn index_origin(&self) -> Position {
+        index_origin(&self.header, self.pruned.as_deref(), &self.keys)
     }
 
     /// The valid checkpoint with the highest sequence (C-2).
     pub(crate) fn checkpoint(&self) -> Option<&Checkpoint> {
         self.slots.iter().filter_map(Slot::checkpoint).max_by_key(|checkpoint| checkpoint.sequence)
     }
+}
+
+/// The payload of the first valid frame of two, at `offset` and behind it, that are to be of this kind and to hold the same
+/// (P-5, H-10).
+fn read_record(
+    file: &Arc<dyn DiskFile>,
+    header: &SegmentHeader,
+    offset: u64,
+    kind: FrameKind,
+) -> std::io::Result<Option<Vec<u8>>> {
+    let limit = file.len()?;
+    let mut reader = FrameReader::new(Arc::clone(file), header.frames(), limit, READ_AHEAD_SHORT);
+    // Where the first copy is damaged, the next valid frame is the second one.
+    let Some(frame) = reader.find(offset)?.filter(|frame| frame.kind == kind) else {
+        return Ok(None);
+    };
+    Ok(reader.payload(&frame)?.ok().map(<[u8]>::to_vec))
 }
 
 fn decode_slots(head: &[u8], header: &SegmentHeader, keys: &LogKeys) -> [Slot; 2] {

@@ -18,12 +18,18 @@ impl NodeSource for Log {
 
     /// Cost: one lookup in the index; below level 6, or where the index ends, the entries are hashed.
     fn node(&self, level: u32, position: u64) -> Result<Hash, ReadError> {
+        let range = position << level..(position + 1) << level;
+        let first_index = self.first_index();
+        if range.end <= first_index {
+            return self.pruned_node(level, position);
+        }
         if level >= INDEX_LEVEL_MIN
             && let Some(node) = self.with_index(|index| index.node(level, position))?
         {
             return Ok(node);
         }
-        if level <= INDEX_LEVEL_MIN {
+        // A subtree that begins before what is left follows from the peaks of what is gone.
+        if level <= INDEX_LEVEL_MIN && range.start >= first_index {
             return self.hash_entries(level, position);
         }
         let left = self.node(level - 1, 2 * position)?;
@@ -33,6 +39,13 @@ impl NodeSource for Log {
 }
 
 impl Log {
+    /// A subtree of pruned entries: it is one of the peaks that are left, or nobody has it any more.
+    fn pruned_node(&self, level: u32, position: u64) -> Result<Hash, ReadError> {
+        let record = self.pruned.as_ref();
+        let peak = record.and_then(|record| record.state.peaks.peak(level, position));
+        peak.ok_or_else(|| self.pruned_error(position << level))
+    }
+
     /// A small perfect subtree, from its entries.
     fn hash_entries(&self, level: u32, position: u64) -> Result<Hash, ReadError> {
         let count = 1_u64 << level;
@@ -104,6 +117,9 @@ impl Log {
         if size > count {
             return Err(self.out_of_range(size - 1));
         }
+        if size > 0 {
+            self.check_pruned(size)?;
+        }
         let view = self.view.read();
         match &view.damage {
             Some(damage) if size > view.state.entry_count() => {
@@ -125,6 +141,7 @@ impl Log {
         if index >= size {
             return Err(ReadError::OutOfRange { log: self.id(), index, entry_count: size });
         }
+        self.check_pruned(index)?;
         self.prepare_tree()?;
         let batch = self.batch_with(index)?;
         let position = position_in(&batch, index);

@@ -42,6 +42,14 @@ impl Peaks {
         Some(peaks)
     }
 
+    /// The peak that is the perfect subtree number `position` of level `level`, if it is one.
+    pub fn peak(&self, level: u32, position: u64) -> Option<Hash> {
+        let is_peak = self.size >> level & 1 == 1 && (self.size >> level) - 1 == position;
+        // The largest subtree comes first.
+        let before = (self.size >> level >> 1).count_ones() as usize;
+        is_peak.then(|| self.hashes[before])
+    }
+
     /// The peaks of `size` leaves, each asked for by level and position.
     pub(super) fn collect<E>(
         size: u64,

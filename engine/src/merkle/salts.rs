@@ -131,6 +131,59 @@ impl SaltTree {
         }
     }
 
+    /// Whether no salt of these entries is erased. Cost: one lookup, and one more for each node or punctured group.
+    pub fn has_all(&self, entries: std::ops::Range<u64>) -> bool {
+        let mut index = entries.start;
+        while index < entries.end {
+            let (group, entry) = place(index);
+            let group_end = (group + 1) * GROUP_LEN;
+            index = match self.cover(group) {
+                Cover::Node(_, node) => {
+                    (node.first_group() + (1 << (DEPTH - node.depth))) * GROUP_LEN
+                }
+                Cover::Group(_, kept) => {
+                    let len = group_end.min(entries.end) - index;
+                    let wanted = (u64::MAX >> (GROUP_LEN - len)) << entry;
+                    if kept.kept & wanted != wanted {
+                        return false;
+                    }
+                    group_end
+                }
+                Cover::Nothing => return false,
+            };
+        }
+        true
+    }
+
+    /// Erases the salts of the first `size` entries: nodes below are given up as a whole.
+    pub fn puncture_below(&mut self, size: u64) {
+        let (group, entry) = place(size);
+        if entry > 0 {
+            // The group that holds the first entry to be kept becomes one of its own.
+            (size - entry as u64..size).for_each(|index| self.puncture(index));
+        }
+        while let Some(node) = self.nodes.first().copied() {
+            if node.first_group() >= group {
+                break;
+            }
+            let end = node.first_group() + (1 << (DEPTH - node.depth));
+            self.nodes.remove(0);
+            if end > group {
+                // What is behind the first groups are the siblings to the right of the path to the last of them.
+                let mut right = Vec::new();
+                node.descend(group - 1, |sibling| {
+                    if sibling.first_group() >= group {
+                        right.push(sibling);
+                    }
+                });
+                right.reverse();
+                self.nodes.splice(0..0, right);
+                break;
+            }
+        }
+        self.groups.retain(|kept| kept.number >= group);
+    }
+
     fn cover(&self, group: u64) -> Cover<'_> {
         let after = self.nodes.partition_point(|node| node.first_group() <= group);
         if let Some((slot, node)) = self.nodes[..after].iter().enumerate().next_back()

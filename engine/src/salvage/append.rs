@@ -65,7 +65,7 @@ impl<'a> NewLog<'a> {
     }
 
     fn core(&self) -> Result<&'a Core, AppendError> {
-        self.log.core.get().ok_or(AppendError::ReadOnly)
+        self.log.core.get().map(|core| &**core).ok_or(AppendError::ReadOnly)
     }
 
     /// Records what was carried over, so that all that follows comes after it (E-8).

@@ -12,7 +12,7 @@ use crate::{
     error::{IoContext as _, IoError},
     frame::{FrameHeader, FrameKind},
     io::Disk,
-    log::{BatchRefused, NextGeneration, READ_AHEAD_LONG, SegmentHeader},
+    log::{BatchRefused, Beginning, NextGeneration, READ_AHEAD_LONG, SegmentHeader},
     merkle::SaltTree,
     workspace::{Options, segment_path},
 };
@@ -74,11 +74,12 @@ pub(super) fn carry(
         align_log2: Options::default().align_log2(),
         created: old.created,
         predecessor: old.predecessor,
-        salt_record: old.salt_record.clone(),
         ..SegmentHeader::new(old.workspace, old.client, old.log, salt)
     };
     let salts: SaltTree = best.found.segment.salts.clone();
-    let mut next = NextGeneration::create(disk, &path, header, salts, 1)?;
+    let pruned = best.found.segment.pruned.clone();
+    let beginning = Beginning { pruned, ..Beginning::new(header, salts, 1) };
+    let mut next = NextGeneration::create(disk, &path, beginning)?;
     let mut batches = Vec::with_capacity(sources.len());
     for source in sources {
         batches.push(Batches { frames: source.frames(READ_AHEAD_LONG)?, current: None });
@@ -94,7 +95,7 @@ pub(super) fn carry(
             if batch.header().log() != old.log || !batch.header().indices().contains(&index) {
                 continue;
             }
-            match next.append(&batch, bytes) {
+            match next.append(&batch, bytes, &sources[number].found.segment.salts) {
                 Ok(()) => {
                     if number == 0 {
                         progress(batches.frames.place().offset);
@@ -112,7 +113,7 @@ pub(super) fn carry(
     if count == 0 {
         return Ok(nothing);
     }
-    next.install()?;
+    next.install().map_err(IoError::from)?;
     Ok(Carried { count, root: None })
 }
 

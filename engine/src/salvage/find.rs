@@ -283,8 +283,7 @@ fn with_head(path: &Path, file: &Arc<PatientFile>, header: SegmentHeader) -> Opt
         })
     });
     let file = Arc::clone(file) as Arc<dyn DiskFile>;
-    let units = [UnitState::Damaged; 2];
-    Some(Segment { path: path.to_owned(), file, header, units, slots, salts, keys })
+    Some(Segment::assemble(path.to_owned(), file, header, salts, slots))
 }
 
 /// The generations that a file without a head may be of: the one that its first frame names, and a likely one.

@@ -59,7 +59,7 @@ impl Place {
     fn start(segment: &Segment) -> Self {
         Self {
             offset: HEAD_LEN,
-            entries: 0,
+            entries: segment.header.first_index,
             link: segment.header.link_seed(),
             opening: 0,
             break_opening: None,
@@ -163,7 +163,7 @@ impl<'a> Frames<'a> {
             Ok(header) => header,
             Err(bad) => return Ok(Step::Break(self.pass_over(bad)?)),
         };
-        if header.kind != FrameKind::BATCH && header.critical {
+        if header.is_refused() {
             return Err(Stop::Unsupported(format!(
                 "the frame at byte {} is of a kind that this version does not know",
                 header.offset

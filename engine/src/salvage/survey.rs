@@ -12,9 +12,7 @@ use crate::{
     entry::Kind,
     frame::{FrameHeader, FrameKind},
     index::{Declaration, DeclarationForm},
-    log::{
-        LogState, READ_AHEAD_LONG, Replay, ReplayError, Segment, Slot, Verdict, decode_for, judge,
-    },
+    log::{READ_AHEAD_LONG, Replay, ReplayError, Segment, Slot, Verdict, decode_for, judge},
 };
 
 /// What the first pass has found out about a file.
@@ -66,7 +64,7 @@ fn name_of(declaration: &Declaration) -> Option<String> {
 pub(super) fn survey(found: &Found, progress: &mut dyn FnMut(u64)) -> Result<Survey, Stop> {
     let segment = &found.segment;
     let header = &segment.header;
-    let empty = LogState::empty(header.link_seed());
+    let empty = segment.base().clone();
     let mut pass = Pass {
         segment,
         frames: Frames::new(segment, None, READ_AHEAD_LONG)?,

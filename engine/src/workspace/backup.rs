@@ -1,9 +1,6 @@
 //! A consistent copy of a workspace while others append.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use super::{AssetError, Metadata, Workspace, segment_path};
 use crate::{
@@ -66,7 +63,7 @@ impl Workspace {
         // Before the logs, so that nothing goes which they claim.
         let store = self.assets().store().map_err(AssetError::from)?;
         let mut packs = store.begin_copy();
-        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let logs = self.inner.all_logs();
         let states = logs.iter().map(|log| durable_state(log)).collect::<Result<Vec<_>, _>>()?;
         let logs_len: u64 = states.iter().map(|state| state.end_offset).sum();
         let total = logs_len + packs.look().map_err(AssetError::from)?;
@@ -118,7 +115,7 @@ impl Workspace {
 /// Copies all frames below `end`, each checked: a backup of rot would be found when it is needed.
 fn copy_frames(log: &Log, end: u64, to: &dyn DiskFile, path: &Path) -> Result<(), BackupError> {
     let mut reader = log.frame_reader(end, READ_AHEAD_LONG);
-    let mut at = Place { offset: HEAD_LEN, index: 0 };
+    let mut at = Place { offset: HEAD_LEN, index: log.header.first_index };
     while at.offset < end {
         let frame = match log.next_frame(&mut reader, at)? {
             Step::Frame(frame) => frame,

@@ -92,7 +92,7 @@ impl Workspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
-        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let logs = self.inner.all_logs();
         let logs: Vec<(Arc<Log>, u64)> = logs
             .into_iter()
             .map(|log| {
@@ -152,6 +152,8 @@ fn plan(
     if let Some(known) = known.filter(|known| known.size <= size) {
         let ours = match log.root_at(Some(known.size)) {
             Ok((_, ours)) => ours,
+            // Who has less than what is left here is told so below.
+            Err(ReadError::Pruned { .. }) => known.root,
             Err(error) => return Ok((None, Some(Hindrance::of(error)?))),
         };
         if ours != known.root {
@@ -163,10 +165,19 @@ fn plan(
             });
         }
     }
-    let from = known.map_or(0, |known| known.size).min(size);
+    let from = known.map_or_else(|| log.first_index(), |known| known.size).min(size);
+    if from > 0
+        && let Err(error) = log.check_pruned(from)
+    {
+        return Ok((None, Some(Hindrance::of(error)?)));
+    }
     let (end, damage) = sound_end(log, from, size)?;
     let damage = damage.or_else(|| log.blocking_damage().map(Hindrance::from));
     if end == from {
+        if known.is_none() && from > 0 {
+            // All that there was is pruned: somebody who has nothing of it can be given nothing.
+            return Ok((None, damage));
+        }
         let row = sound_row(log, end)?;
         return Ok((row.map(|row| BundleRow { row, from: from.min(row.size) }), damage));
     }
@@ -223,7 +234,12 @@ fn export_log<W: Write>(
         created: header.created,
         predecessor: header.predecessor,
         peaks: log.peaks_at(row.from)?,
-        salt_record: header.salt_record.clone(),
+        salt_record: log.salts.encode(),
+        prune_record: log
+            .pruned
+            .as_ref()
+            .filter(|record| record.size() == row.from)
+            .map(|record| record.encode(&log.keys)),
     })?;
     let (mut frames, first) = log.frame_with(row.from)?;
     frames.set_read_ahead(READ_AHEAD_LONG);

@@ -19,6 +19,12 @@ pub enum Hindrance {
     /// Acknowledged entries of it are damaged here.
     #[error(transparent)]
     Damaged(#[from] Corruption),
+    /// What comes next for whoever has less was pruned here: only a snapshot, or another replica, leads on.
+    #[error("its entries before {first_index} were pruned")]
+    Pruned {
+        /// The first entry that is there.
+        first_index: u64,
+    },
     /// Its segment here cannot be used.
     #[error("{}: {reason}", .path.display())]
     Unreadable {
@@ -34,6 +40,7 @@ impl Hindrance {
     pub(super) fn of(error: ReadError) -> Result<Self, ReadError> {
         match error {
             ReadError::Corrupt(damage) => Ok(Self::Damaged(damage)),
+            ReadError::Pruned { first_index, .. } => Ok(Self::Pruned { first_index }),
             ReadError::UnknownKind { ref path, .. } | ReadError::Unsupported { ref path, .. } => {
                 Ok(Self::Unreadable { path: path.clone(), reason: error.to_string() })
             }
@@ -65,10 +72,7 @@ pub struct HinderedLog {
 /// The row of a log with `size` entries.
 pub(super) fn row_at(log: &Log, size: u64) -> Result<FrontierRow, ReadError> {
     let (size, root) = log.root_at(Some(size))?;
-    let lamport = match size.checked_sub(1) {
-        Some(last) => log.entry_header(last)?.lamport,
-        None => 0,
-    };
+    let lamport = log.lamport_at(size)?;
     Ok(FrontierRow { client: log.client(), log: log.id(), size, lamport, root })
 }
 

@@ -257,7 +257,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Inner {
-    fn is_closed(&self) -> bool {
-        self.own.core.get().is_none_or(Core::is_closed)
+    pub(super) fn is_closed(&self) -> bool {
+        self.core.as_deref().is_none_or(Core::is_closed)
     }
 }

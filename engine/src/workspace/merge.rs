@@ -1,6 +1,6 @@
 //! All logs in one order: (Lamport clock, client, log, index) (E-9).
 
-use std::{cmp::Reverse, collections::BinaryHeap, ops::Range, sync::Arc};
+use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
 
 use super::{Frontier, Workspace, frontier::sound_row};
 use crate::{
@@ -120,7 +120,10 @@ impl Workspace {
         to: Option<&Frontier>,
     ) -> Result<Merged, ReadError> {
         self.merge(|log| {
-            Ok(Some((from.size(log.id())..to.map_or(u64::MAX, |to| to.size(log.id())), None)))
+            // Who has seen nothing gets what there is; who has seen something is told what is gone since.
+            let seen = from.row(log.id()).filter(|row| row.size > 0);
+            let start = seen.map_or_else(|| log.first_index(), |row| row.size);
+            Ok(Some((start..to.map_or(u64::MAX, |to| to.size(log.id())), None)))
         })
     }
 
@@ -130,7 +133,9 @@ impl Workspace {
     ///
     /// See [`ReadError`].
     pub fn merged_stream(&self, name: &str) -> Result<Merged, ReadError> {
-        self.merge(|log| Ok(log.find_stream(name)?.map(|stream| (0..u64::MAX, Some(stream)))))
+        self.merge(|log| {
+            Ok(log.find_stream(name)?.map(|stream| (log.first_index()..u64::MAX, Some(stream))))
+        })
     }
 
     #[allow(clippy::type_complexity, reason = "a range and a stream, used here only")]
@@ -138,7 +143,7 @@ impl Workspace {
         &self,
         part: impl Fn(&Log) -> Result<Option<(Range<u64>, Option<crate::StreamId>)>, ReadError>,
     ) -> Result<Merged, ReadError> {
-        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let logs = self.inner.all_logs();
         let mut scans = Vec::with_capacity(logs.len());
         for log in logs {
             if let Some((range, stream)) = part(&log)? {
@@ -174,7 +179,7 @@ impl Workspace {
         &self,
         size: impl Fn(&Log) -> Result<u64, ReadError>,
     ) -> Result<Frontier, ReadError> {
-        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let logs = self.inner.all_logs();
         let mut rows = Vec::with_capacity(logs.len());
         for log in logs {
             let wanted = match size(&log) {

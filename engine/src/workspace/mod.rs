@@ -4,6 +4,7 @@
 //! - here: appending and committing to the client's own log;
 //! - `view`: reading one log; `merge`: reading all of them in canonical order;
 //! - `frontier`: how far each log goes;
+//! - `history`: compaction, redaction, snapshots, pruning;
 //! - `assets`: large binaries beside the logs;
 //! - `export`, `import`: bundles out and in; `backup`: a consistent copy.
 
@@ -11,11 +12,13 @@ mod assets;
 mod backup;
 mod export;
 mod frontier;
+mod history;
 mod import;
 mod merge;
 mod metadata;
 mod open;
 mod options;
+mod slot;
 mod stream;
 mod view;
 
@@ -37,6 +40,7 @@ use crate::{
     sync::{AtomicU64, Mutex, Ordering, ReentrantMutex, RwLock},
 };
 
+pub(crate) use self::slot::LogSlot;
 pub(crate) use self::{
     assets::Claimed,
     metadata::Metadata,
@@ -50,6 +54,10 @@ pub use self::{
     backup::BackupError,
     export::{ExportError, ExportReport},
     frontier::{Frontier, HinderedLog, Hindrance},
+    history::{
+        CompactOptions, CompactReport, CompactedLog, History, PruneError, PruneOptions,
+        RedactError, SnapshotError, SnapshotInfo,
+    },
     import::{ImportError, ImportReport, ImportedLog},
     merge::Merged,
     metadata::MetadataError,
@@ -96,9 +104,11 @@ struct Inner {
     metadata: Metadata,
     options: Options,
     cache: Arc<BatchCache>,
-    own: Arc<Log>,
+    own: Arc<LogSlot>,
+    /// How this process writes to the own log, if it does.
+    core: Option<Arc<Core>>,
     /// All logs, the own one among them.
-    logs: RwLock<BTreeMap<LogId, Arc<Log>>>,
+    logs: RwLock<BTreeMap<LogId, Arc<LogSlot>>>,
     unreadable: Mutex<Vec<UnreadableLog>>,
     recovered: Verdict,
     /// Highest Lamport clock of the other logs.
@@ -113,6 +123,8 @@ struct Inner {
     /// What the logs say of assets, once somebody has asked.
     claims: Mutex<assets::Claims>,
     /// Held while what was imported is taken in, and while the workspace is closed.
+    /// Held while logs are compacted.
+    compacting: Mutex<()>,
     closing: Mutex<()>,
     /// The writer's lock, held as long as the workspace is open.
     lock: Option<Arc<dyn DiskFile>>,
@@ -180,7 +192,7 @@ impl Workspace {
     }
 
     fn core(&self) -> Result<&Core, AppendError> {
-        self.inner.own.core.get().ok_or(AppendError::ReadOnly)
+        self.inner.core.as_deref().ok_or(AppendError::ReadOnly)
     }
 
     /// Appends one change to the own log, in the default stream. This process reads it at once; it is durable
@@ -255,8 +267,8 @@ impl Workspace {
     }
 
     fn foreign_rows(&self) -> Vec<FrontierRow> {
-        let logs = self.inner.logs.read();
-        let foreign = logs.values().filter(|log| log.id() != self.inner.own.id());
+        let foreign = self.inner.all_logs();
+        let foreign = foreign.iter().filter(|log| log.id() != self.inner.metadata.log);
         let rows = foreign.map(|log| {
             let state = log.view.read().state.clone();
             FrontierRow {
@@ -286,10 +298,11 @@ impl Workspace {
 
     /// How far the own log is acknowledged as durable.
     pub fn durable(&self) -> Progress {
-        if let Some(core) = self.inner.own.core.get() {
+        if let Some(core) = &self.inner.core {
             core.durable()
         } else {
-            let view = self.inner.own.view.read();
+            let own = self.inner.own.now();
+            let view = own.view.read();
             Progress { entries: view.entry_count, changes: view.state.change_count }
         }
     }
@@ -305,7 +318,7 @@ impl Workspace {
 
     /// Whether a write failed in a way that only opening again mends.
     pub fn is_poisoned(&self) -> bool {
-        self.inner.own.core.get().is_some_and(Core::is_poisoned)
+        self.inner.core.as_deref().is_some_and(Core::is_poisoned)
     }
 
     /// Goes on after [`AppendError::DiskFull`]. What was void stays void: of several threads that append, each
@@ -315,7 +328,7 @@ impl Workspace {
     ///
     /// Any other reason why the log cannot be written.
     pub fn resume(&self) -> Result<(), AppendError> {
-        self.inner.own.resume(self.core()?)
+        self.inner.own.now().resume(self.core()?)
     }
 
     /// Commits, records it in a checkpoint, and closes the workspace for writing. Imports that are under way fail.
@@ -343,7 +356,7 @@ impl Workspace {
         }
         let own = self.inner.metadata.log;
         let writer = look_for_writer(&*self.inner.disk, &self.inner.path.join("LOCK"))?;
-        let known: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let known = self.inner.all_logs();
         for log in known {
             let durable_len = match writer {
                 // Of another generation than the one that is open here it tells nothing (S-7).
@@ -371,7 +384,7 @@ impl Workspace {
                     &self.inner.cache,
                     how,
                 ) {
-                    self.inner.logs.write().insert(id, opened.log);
+                    self.inner.logs.write().insert(id, LogSlot::new(opened.log));
                 }
             }
         }
@@ -389,7 +402,7 @@ impl Workspace {
         anew: bool,
         mut progress: impl FnMut(u64, u64) -> bool,
     ) -> Result<(), ReadError> {
-        let logs: Vec<Arc<Log>> = self.inner.logs.read().values().cloned().collect();
+        let logs = self.inner.all_logs();
         let total: u64 = logs.iter().map(|log| log.view.read().end_offset).sum();
         let mut before = 0;
         for log in logs {
@@ -413,15 +426,14 @@ impl Workspace {
 }
 
 impl Inner {
+    /// The generations of all logs that are to be used now.
+    fn all_logs(&self) -> Vec<Arc<Log>> {
+        self.logs.read().values().map(|slot| slot.now()).collect()
+    }
+
     fn close(&self) -> Result<(), AppendError> {
         let _closing = self.closing.lock();
-        let logs: Vec<Arc<Log>> = self.logs.read().values().cloned().collect();
-        let mut result = Ok(());
-        for log in logs {
-            if let Some(core) = log.core.get() {
-                result = result.and(core.close());
-            }
-        }
+        let result = self.core.as_ref().map_or(Ok(()), |core| core.close());
         // A pack without its mark is not gone on with, and nothing of it is lost.
         if let Some(store) = &*self.store.lock() {
             let _ = store.close();

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{AssetError, Inner, Metadata, MetadataError, Options, Workspace};
+use super::{AssetError, Inner, LogSlot, Metadata, MetadataError, Options, Workspace};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
@@ -260,6 +260,10 @@ impl Workspace {
         lock: Option<Arc<dyn crate::io::DiskFile>>,
         others_as: OpenAs,
     ) -> Result<Self, OpenError> {
+        let foreign = |log: &Arc<Log>| log.view.read().state.lamport;
+        let mut foreign_lamport = 0;
+        let core = own.core.get().cloned();
+        let own = LogSlot::new(own);
         let mut logs = BTreeMap::from([(metadata.log, Arc::clone(&own))]);
         let mut unreadable = Vec::new();
         for log in list_logs(&*disk, path)? {
@@ -267,14 +271,15 @@ impl Workspace {
                 continue;
             }
             match open_log(&disk, path, &metadata, log, &cache, others_as) {
-                Ok(opened) => drop(logs.insert(log, opened.log)),
+                Ok(opened) => {
+                    foreign_lamport = foreign_lamport.max(foreign(&opened.log));
+                    logs.insert(log, LogSlot::new(opened.log));
+                }
                 Err(error) => {
                     unreadable.push(UnreadableLog { path: segment_path(path, log), error });
                 }
             }
         }
-        let foreign = logs.values().filter(|log| log.id() != metadata.log);
-        let foreign_lamport = foreign.map(|log| log.view.read().state.lamport).max().unwrap_or(0);
         let inner = Inner {
             disk,
             path: path.to_owned(),
@@ -282,6 +287,7 @@ impl Workspace {
             options,
             cache,
             own,
+            core,
             logs: RwLock::new(logs),
             unreadable: Mutex::new(unreadable),
             recovered,
@@ -290,6 +296,7 @@ impl Workspace {
             importing: ReentrantMutex::default(),
             store: Mutex::new(None),
             claims: Mutex::default(),
+            compacting: Mutex::new(()),
             closing: Mutex::new(()),
             lock,
         };

@@ -56,7 +56,7 @@ impl Workspace {
     pub fn stream(&self, name: &str) -> Result<Stream, StreamError> {
         let core = self.core()?;
         self.record_seen(core)?;
-        let (id, declared) = self.inner.own.declare_stream(core, name)?;
+        let (id, declared) = self.inner.own.now().declare_stream(core, name)?;
         Ok(Stream { workspace: self.clone(), id, declared, name: name.to_owned() })
     }
 }

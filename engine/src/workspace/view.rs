@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::Workspace;
+use super::{LogSlot, Workspace};
 use crate::{
     bytes::{ClientId, Hash, LogId, StreamId, Timestamp},
     error::Corruption,
@@ -23,7 +23,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct LogView {
     pub(super) workspace: Workspace,
-    pub(crate) log: Arc<Log>,
+    pub(crate) slot: Arc<LogSlot>,
 }
 
 /// Figures of one log.
@@ -61,16 +61,16 @@ pub struct LogStats {
 impl Workspace {
     /// The log that this client writes.
     pub fn own_log(&self) -> LogView {
-        LogView { workspace: self.clone(), log: Arc::clone(&self.inner.own) }
+        LogView { workspace: self.clone(), slot: Arc::clone(&self.inner.own) }
     }
 
     /// All logs: the own one first, the others in the order of their ids.
     pub fn logs(&self) -> Vec<LogView> {
-        let own = self.inner.own.id();
+        let own = self.inner.metadata.log;
         let logs = self.inner.logs.read();
-        let others = logs.values().filter(|log| log.id() != own);
+        let others = logs.iter().filter(|(log, _)| **log != own).map(|(_, slot)| slot);
         let all = std::iter::once(&self.inner.own).chain(others);
-        all.map(|log| LogView { workspace: self.clone(), log: Arc::clone(log) }).collect()
+        all.map(|slot| LogView { workspace: self.clone(), slot: Arc::clone(slot) }).collect()
     }
 
     /// The log with this id.
@@ -80,7 +80,9 @@ impl Workspace {
     /// [`ReadError::UnknownLog`].
     pub fn log(&self, log: LogId) -> Result<LogView, ReadError> {
         let found = self.inner.logs.read().get(&log).cloned();
-        found.map(|log| LogView { workspace: self.clone(), log }).ok_or(ReadError::UnknownLog(log))
+        found
+            .map(|slot| LogView { workspace: self.clone(), slot })
+            .ok_or(ReadError::UnknownLog(log))
     }
 
     /// The logs of a client; usually one. A log that continues another one comes behind it.
@@ -104,30 +106,40 @@ impl Workspace {
 }
 
 impl LogView {
+    /// The generation to use now.
+    pub(crate) fn log(&self) -> Arc<Log> {
+        self.slot.now()
+    }
+
     /// The log's id.
     pub fn id(&self) -> LogId {
-        self.log.id()
+        self.log().id()
     }
 
     /// The log that this one continues: its client has left that one because it was damaged past mending, or
     /// had forked.
     pub fn predecessor(&self) -> Option<Predecessor> {
-        self.log.header.predecessor
+        self.log().header.predecessor
     }
 
     /// The client that writes it.
     pub fn client(&self) -> ClientId {
-        self.log.client()
+        self.log().client()
     }
 
     /// The segment file.
     pub fn path(&self) -> &std::path::Path {
-        &self.log.path
+        self.slot.path()
     }
 
     /// Number of entries that can be read here, those included that are not durable yet.
     pub fn entry_count(&self) -> u64 {
-        self.log.entry_count()
+        self.log().entry_count()
+    }
+
+    /// Index of the first entry that is there: those before were pruned.
+    pub fn first_index(&self) -> u64 {
+        self.log().first_index()
     }
 
     /// Whether the log has no entries.
@@ -137,7 +149,7 @@ impl LogView {
 
     /// Acknowledged entries that are damaged, as far as opening has found out.
     pub fn damage(&self) -> Option<Corruption> {
-        self.log.view.read().damage.clone()
+        self.log().view.read().damage.clone()
     }
 
     /// The entry `index` as it stands in the log: one part, if its change was split.
@@ -148,7 +160,7 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn entry(&self, index: u64) -> Result<Entry, ReadError> {
-        self.log.entry(index)
+        self.log().entry(index)
     }
 
     /// The entries in `range`, oldest first, up to what there is now. Changes in parts are given whole, where
@@ -177,8 +189,8 @@ impl LogView {
     /// ```
     pub fn scan(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
         Scan::new(
-            Arc::clone(&self.log),
-            bounds(&range),
+            self.log(),
+            self.bounds(&range),
             Filter::Everything,
             Direction::Forward,
             READ_AHEAD_LONG,
@@ -192,8 +204,8 @@ impl LogView {
     /// See [`ReadError`].
     pub fn scan_backward(&self, range: impl RangeBounds<u64>) -> Result<Scan, ReadError> {
         Scan::new(
-            Arc::clone(&self.log),
-            bounds(&range),
+            self.log(),
+            self.bounds(&range),
             Filter::Everything,
             Direction::Backward,
             READ_AHEAD_LONG,
@@ -211,8 +223,8 @@ impl LogView {
         range: impl RangeBounds<u64>,
         direction: Direction,
     ) -> Result<Scan, ReadError> {
-        let log = Arc::clone(&self.log);
-        Scan::new(log, bounds(&range), Filter::Assets, direction, STREAM_READ_AHEAD)
+        let log = self.log();
+        Scan::new(log, self.bounds(&range), Filter::Assets, direction, STREAM_READ_AHEAD)
     }
 
     /// The entries of one stream in `range`. Reads only the parts of the file that hold some of it.
@@ -226,7 +238,7 @@ impl LogView {
         range: impl RangeBounds<u64>,
         direction: Direction,
     ) -> Result<Scan, ReadError> {
-        Scan::new(Arc::clone(&self.log), bounds(&range), Some(stream), direction, STREAM_READ_AHEAD)
+        Scan::new(self.log(), self.bounds(&range), Some(stream), direction, STREAM_READ_AHEAD)
     }
 
     /// The id of the stream with this name, if the log has one.
@@ -235,7 +247,7 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn find_stream(&self, name: &str) -> Result<Option<StreamId>, ReadError> {
-        self.log.find_stream(name)
+        self.log().find_stream(name)
     }
 
     /// All streams that the log has declared, with their names; a UUID in its usual form.
@@ -244,7 +256,7 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn streams(&self) -> Result<Vec<(StreamId, String)>, ReadError> {
-        let declared = self.log.declared_streams()?;
+        let declared = self.log().declared_streams()?;
         let name = |form, name: &[u8]| match form {
             DeclarationForm::Name => String::from_utf8_lossy(name).into_owned(),
             DeclarationForm::Uuid => uuid::Uuid::from_slice(name).unwrap_or_default().to_string(),
@@ -261,7 +273,7 @@ impl LogView {
     ///
     /// See [`ReadError`]; behind damage there is no root.
     pub fn root(&self) -> Result<Hash, ReadError> {
-        self.log.root_at(None).map(|(_, root)| root)
+        self.slot.written()?.root_at(None).map(|(_, root)| root)
     }
 
     /// The root of the first `size` entries.
@@ -272,7 +284,7 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn root_at(&self, size: u64) -> Result<Hash, ReadError> {
-        self.log.root_at(Some(size)).map(|(_, root)| root)
+        self.slot.written()?.root_at(Some(size)).map(|(_, root)| root)
     }
 
     /// Proves that entry `index` stands in the first `size` entries (default: all). The proof discloses the entry.
@@ -285,7 +297,7 @@ impl LogView {
         index: u64,
         size: Option<u64>,
     ) -> Result<InclusionProof, ReadError> {
-        self.log.prove_inclusion(index, size)
+        self.slot.written()?.prove_inclusion(index, size)
     }
 
     /// Proves that the first `from` entries are the beginning of the first `size` (default: all).
@@ -298,7 +310,7 @@ impl LogView {
         from: u64,
         size: Option<u64>,
     ) -> Result<ConsistencyProof, ReadError> {
-        self.log.prove_consistency(from, size)
+        self.slot.written()?.prove_consistency(from, size)
     }
 
     /// How many entries the log had at `time`: all before the first one that is later.
@@ -307,7 +319,7 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn size_at(&self, time: Timestamp) -> Result<u64, ReadError> {
-        self.log.size_at(time)
+        self.log().size_at(time)
     }
 
     /// Waits until there is an entry `index`, or `timeout` has passed; says whether there is.
@@ -319,7 +331,7 @@ impl LogView {
     ///
     /// See [`OpenError`](super::OpenError).
     pub fn wait_for(&self, index: u64, timeout: Duration) -> Result<bool, super::OpenError> {
-        if let Some(core) = self.log.core.get() {
+        if let Some(core) = self.log().core.get() {
             return Ok(core.wait_for_entry(index, timeout));
         }
         let mut waited = Duration::ZERO;
@@ -345,14 +357,14 @@ impl LogView {
     pub fn stats(&self) -> Result<LogStats, ReadError> {
         let damaged = self.damage().is_some();
         let root = if damaged {
-            self.log.view.read().state.peaks.root(&self.log.keys)
+            self.log().view.read().state.peaks.root(&self.log().keys)
         } else {
             self.root()?
         };
-        let view = self.log.view.read().clone();
-        let file_bytes = self.log.file.len();
+        let view = self.log().view.read().clone();
+        let file_bytes = self.log().file.len();
         let file_bytes = file_bytes.map_err(|error| {
-            crate::error::IoError::new(&self.log.path, "read the length of", error)
+            crate::error::IoError::new(&self.log().path, "read the length of", error)
         })?;
         Ok(LogStats {
             client: self.client(),
@@ -367,7 +379,7 @@ impl LogView {
             streams: view.state.stream_count,
             lamport: view.state.lamport,
             latest: view.state.time_max,
-            generation: self.log.header.generation,
+            generation: self.log().header.generation,
         })
     }
 }
@@ -375,16 +387,19 @@ impl LogView {
 /// Spans of a stream are short.
 const STREAM_READ_AHEAD: usize = 64 << 10;
 
-fn bounds(range: &impl RangeBounds<u64>) -> std::ops::Range<u64> {
-    let start = match range.start_bound() {
-        Bound::Included(&start) => start,
-        Bound::Excluded(&start) => start.saturating_add(1),
-        Bound::Unbounded => 0,
-    };
-    let end = match range.end_bound() {
-        Bound::Included(&end) => end.saturating_add(1),
-        Bound::Excluded(&end) => end,
-        Bound::Unbounded => u64::MAX,
-    };
-    start..end.max(start)
+impl LogView {
+    /// A range of indices; without a start from the first entry that is there.
+    fn bounds(&self, range: &impl RangeBounds<u64>) -> std::ops::Range<u64> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start.saturating_add(1),
+            Bound::Unbounded => self.first_index(),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => u64::MAX,
+        };
+        start..end.max(start)
+    }
 }

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        BATCH_EXTENSION_LEN_MAX, BATCH_PAYLOAD_LEN_MAX, BatchError, ColumnError, Field, Section,
-        Unsupported, decode::decompress,
+        BATCH_EXTENSION_LEN_MAX, BATCH_PAYLOAD_LEN_MAX, BatchError, ColumnError, Content, Field,
+        Section, Unsupported, decode::decompress,
     },
     *,
 };
@@ -110,7 +110,7 @@ fn sections_fill_the_batch_exactly() {
 #[test]
 fn extensions_that_are_not_critical_are_ignored_if_well_formed() {
     let mut parts = Parts::sample();
-    parts.extensions = [&[1, 0, 0, 0, 0, 0, 0, 0][..], &[2, 0, 0, 0, 1, 0, 0, 0, 9]].concat();
+    parts.extensions = [&[3, 0, 0, 0, 0, 0, 0, 0][..], &[2, 0, 0, 0, 1, 0, 0, 0, 9]].concat();
     assert!(decode(&parts.bytes()).is_ok());
 
     for (extensions, expected) in [
@@ -339,4 +339,46 @@ proptest! {
         }
         prop_assert!(decode(&bytes).is_err());
     }
+}
+
+#[test]
+fn lists_of_absent_payloads_are_checked() {
+    let stored = |len: usize| {
+        let len = u32::try_from(len).unwrap();
+        SectionHeader { codec: Codec::Stored, raw_len: len, len }
+    };
+    let list = |rows: &[(u32, u8)], flags: u8| {
+        let mut section = vec![1, 0, flags, 0];
+        section.extend(u32::try_from(rows.len() * 36).unwrap().to_le_bytes());
+        for (position, hash) in rows {
+            section.extend(position.to_le_bytes());
+            section.extend([*hash; 32]);
+        }
+        section
+    };
+    let decoded = |extensions: Vec<u8>, payload: &[u8]| {
+        let mut parts = Parts::sample();
+        parts.extensions = extensions;
+        parts.payload = payload.to_vec();
+        parts.header.payload = stored(payload.len());
+        decode(&parts.bytes())
+    };
+    let whole = Parts::sample().payload;
+    // Two entries of 2 and 5 bytes.
+    let batch = decoded(list(&[(1, 9)], 1), &whole[..2]).unwrap();
+    assert_eq!(batch.content(1), Content::Absent(crate::Hash::from_bytes([9; 32])));
+    assert_eq!((batch.payload(0), batch.entry_header(1).payload_len), (Some(&whole[..2]), 5));
+    assert_eq!(batch.absent_indices().collect::<Vec<_>>(), [batch.first_index() + 1]);
+
+    for (extensions, payload) in [
+        (list(&[], 1), &whole[..]),
+        (list(&[(1, 9)], 0), &whole[..2]),
+        (list(&[(2, 9)], 1), &whole[..]),
+        (list(&[(1, 9), (1, 9)], 1), &whole[..2]),
+        (list(&[(1, 9), (0, 9)], 1), &[]),
+        ([list(&[(0, 9)], 1), list(&[(1, 9)], 1)].concat(), &[]),
+    ] {
+        assert_eq!(decoded(extensions, payload).unwrap_err(), BatchError::Absent);
+    }
+    assert_eq!(decoded(list(&[(1, 9)], 1), &whole).unwrap_err(), BatchError::PayloadSum);
 }

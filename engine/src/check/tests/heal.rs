@@ -169,7 +169,7 @@ fn batches_of_other_boundaries_fit_together() {
 
 /// A bundle with the own log in batches of `len` entries each.
 fn rebatched(own: &Workspace, len: u64) -> Vec<u8> {
-    let log = own.own_log().log;
+    let log = own.own_log().log();
     let mut out = Vec::new();
     let mut writer = BundleWriter::new(&mut out, own.id(), [5; 16], "test").unwrap();
     let (size, root) = log.root_at(None).unwrap();
@@ -185,6 +185,7 @@ fn rebatched(own: &Workspace, len: u64) -> Vec<u8> {
             predecessor: None,
             peaks: Peaks::new(),
             salt_record: header.salt_record.clone(),
+            prune_record: None,
         })
         .unwrap();
     let mut first = 0;
@@ -584,7 +585,7 @@ fn a_record_of_the_generation_before_tells_a_reader_nothing() {
     let lock = crate::log::lock_for_writing(&OsDisk, &folder.path().join("LOCK")).unwrap();
     let reader = Workspace::open_read_only(folder.path(), Options::default()).unwrap();
     let log = reader.own_log();
-    assert!(log.log.blocking_damage().is_none(), "{:?}", log.log.blocking_damage());
+    assert!(log.log().blocking_damage().is_none(), "{:?}", log.log().blocking_damage());
     assert_eq!(log.root().unwrap(), family.root);
     drop(lock);
 }

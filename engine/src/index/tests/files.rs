@@ -93,7 +93,7 @@ fn a_run_file_has_the_specified_layout() {
     let u32_at = |at: usize| u32::from_le_bytes(content[at..at + 4].try_into().unwrap());
     let u64_at = |at: usize| u64::from_le_bytes(content[at..at + 8].try_into().unwrap());
     assert_eq!(content[..8], [0x89, 0x41, 0x4E, 0x4C, 0x49, 0x0D, 0x0A, 0x1A]);
-    assert_eq!((u32_at(8), u32_at(12), u64_at(16), u64_at(24)), (2, 0, 0, 3));
+    assert_eq!((u32_at(8), u32_at(12), u64_at(16), u64_at(24)), (3, 0, 0, 3));
     assert_eq!(content[32..48], [7; 16]);
     assert_eq!((u64_at(48), u64_at(56)), (HEAD_LEN, HEAD_LEN + STRETCH_LEN + 8));
     assert_eq!((u64_at(64), u64_at(72)), (0, u64::from(*entry_count)));

@@ -59,8 +59,8 @@ impl State {
         error
     }
 
-    pub(super) fn poison(&mut self, error: IoError) -> AppendError {
-        let failure = Failure::Poisoned(Arc::new(error));
+    pub(super) fn poison(&mut self, error: impl Into<Arc<IoError>>) -> AppendError {
+        let failure = Failure::Poisoned(error.into());
         let error = failure.error();
         self.failure = Some(failure);
         error

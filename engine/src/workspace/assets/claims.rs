@@ -7,7 +7,7 @@ use crate::{
     asset::{AssetClaim, AssetId, ClaimRef, Release},
     bytes::{LogId, Timestamp},
     entry::Kind,
-    log::{Direction, Entry, ReadError},
+    log::{Direction, ReadError},
     workspace::{LogView, Workspace},
 };
 
@@ -46,7 +46,10 @@ impl Table {
         }
         for entry in log.scan_assets(range, Direction::Forward)? {
             match entry {
-                Ok(entry) => self.take(log.id(), &entry),
+                Ok(entry) => {
+                    let payload = entry.stored_payload().unwrap_or_default();
+                    self.take(log.id(), entry.index(), entry.kind(), entry.timestamp(), payload);
+                }
                 Err(ReadError::Corrupt(damage)) => {
                     self.doubts.insert((log.id(), damage.lost.first), damage.to_string());
                 }
@@ -56,26 +59,32 @@ impl Table {
         Ok(())
     }
 
-    fn take(&mut self, log: LogId, entry: &Entry) {
-        let at = ClaimRef { log, index: entry.index() };
-        let doubt =
-            |error: &dyn std::fmt::Display| format!("log {log}: entry {}: {error}", entry.index());
-        match entry.kind() {
-            Kind::ASSET => match AssetClaim::decode(entry.stored_payload().unwrap_or_default()) {
+    fn take(
+        &mut self,
+        log: LogId,
+        index: u64,
+        kind: Kind,
+        time: Option<Timestamp>,
+        payload: &[u8],
+    ) {
+        let at = ClaimRef { log, index };
+        let doubt = |error: &dyn std::fmt::Display| format!("log {log}: entry {index}: {error}");
+        match kind {
+            Kind::ASSET => match AssetClaim::decode(payload) {
                 Ok(claim) => {
                     let said = self.by_id.entry(claim.id).or_default();
                     said.size = claim.size;
                     said.claims.push(at);
                 }
-                Err(error) => drop(self.doubts.insert((log, entry.index()), doubt(&error))),
+                Err(error) => drop(self.doubts.insert((log, index), doubt(&error))),
             },
-            Kind::RELEASE => match Release::decode(entry.stored_payload().unwrap_or_default()) {
+            Kind::RELEASE => match Release::decode(payload) {
                 Ok(release) => {
                     let said = self.by_id.entry(release.id).or_default();
-                    let released = |claim| Released { claim, by: at, at: entry.timestamp() };
+                    let released = |claim| Released { claim, by: at, at: time };
                     said.released.extend(release.claims.into_iter().map(released));
                 }
-                Err(error) => drop(self.doubts.insert((log, entry.index()), doubt(&error))),
+                Err(error) => drop(self.doubts.insert((log, index), doubt(&error))),
             },
             _ => {}
         }
@@ -101,6 +110,15 @@ impl Claims {
         for log in workspace.logs() {
             let upto = self.upto.entry(log.id()).or_default();
             let end = log.entry_count();
+            if let Some(record) = &log.log().pruned
+                && *upto < record.size()
+            {
+                for entry in record.kept.iter().filter(|entry| entry.index >= *upto) {
+                    let (index, kind, time) = (entry.index, entry.kind, entry.timestamp);
+                    self.settled.take(log.id(), index, kind, time, &entry.payload);
+                }
+                *upto = record.size();
+            }
             // Entries that are not durable yet may become void, and others get their numbers.
             let settled = if log.id() == own { durable.min(end) } else { end };
             if settled > *upto {
@@ -113,6 +131,24 @@ impl Claims {
     }
 
     /// All that is said of an asset; `None` if nothing is.
+    /// Those of the first `size` entries of `log` that still count once they are pruned: claims that are live, and releases
+    /// of claims that are not pruned with them (H-10). Ascending.
+    pub(crate) fn kept(&self, log: LogId, size: u64) -> BTreeSet<u64> {
+        let is_pruned = |at: &ClaimRef| at.log == log && at.index < size;
+        let mut kept = BTreeSet::new();
+        for id in self.ids() {
+            let Some(said) = self.said(&id) else { continue };
+            kept.extend(
+                said.live(|_| true).iter().filter(|claim| is_pruned(claim)).map(|at| at.index),
+            );
+            let released = said.released.iter();
+            let still =
+                released.filter(|released| is_pruned(&released.by) && !is_pruned(&released.claim));
+            kept.extend(still.map(|released| released.by.index));
+        }
+        kept
+    }
+
     pub(super) fn said(&self, id: &AssetId) -> Option<Said> {
         match (self.settled.by_id.get(id), self.recent.by_id.get(id)) {
             (None, None) => None,

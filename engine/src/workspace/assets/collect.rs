@@ -112,6 +112,15 @@ impl Assets {
     }
 
     /// What is needed, from what the logs say now; only releases that are durable count.
+    /// Entries among the first `size` of `log` that still count once those are pruned.
+    pub(crate) fn kept(
+        &self,
+        log: crate::LogId,
+        size: u64,
+    ) -> Result<std::collections::BTreeSet<u64>, AssetError> {
+        Ok(self.claims()?.kept(log, size))
+    }
+
     fn needed(&self, options: &CollectOptions) -> Result<HashSet<AssetId>, AssetError> {
         if !options.dry_run {
             match self.workspace.commit() {

@@ -141,13 +141,12 @@ impl Assets {
     /// [`AssetError::Read`], and [`AssetError::Entry`] if the entry does not claim an asset.
     pub fn asset_at(&self, claim: ClaimRef) -> Result<Asset, AssetError> {
         let log = self.workspace.log(claim.log)?;
-        let entry = log.entry(claim.index)?;
+        let entry = log.log().kept_entry(claim.index)?;
         let broken = |what: String| AssetError::Entry { log: claim.log, index: claim.index, what };
-        if entry.kind() != Kind::ASSET {
+        if entry.kind != Kind::ASSET {
             return Err(broken("not an entry that claims an asset".to_owned()));
         }
-        let said = AssetClaim::decode(entry.stored_payload().unwrap_or_default())
-            .map_err(|error| broken(error.to_string()))?;
+        let said = AssetClaim::decode(&entry.payload).map_err(|error| broken(error.to_string()))?;
         Ok(Asset {
             id: said.id,
             size: said.size,
@@ -156,8 +155,8 @@ impl Assets {
             preview: said.preview,
             client: log.client(),
             claim,
-            stream: entry.stream(),
-            timestamp: entry.timestamp(),
+            stream: entry.stream,
+            timestamp: entry.timestamp,
         })
     }
 

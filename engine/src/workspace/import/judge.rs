@@ -12,7 +12,8 @@ use crate::{
         AppendError, BatchRefused, INDEX_PART_LEN_MAX, Log, LogState, OpenAs, ReadError,
         ReplayError,
     },
-    workspace::{HinderedLog, Hindrance, Inner, open, segment_path},
+    merkle::SaltTree,
+    workspace::{HinderedLog, Hindrance, Inner, LogSlot, open, segment_path},
 };
 
 /// Why the batches of a log are not taken.
@@ -99,9 +100,10 @@ impl<'a> Judge<'a> {
         let log = match self.known(row.log) {
             // Nothing is created in the place of a file.
             None if has_file => self.open_unknown(row.log).map_err(Obstacle::Here)?,
-            None if from > 0 => {
+            None if from > 0 && !carries => {
                 return Err(ImportError::Gap { log: row.log, from, size: 0 }.into());
             }
+            // Entries before may have been pruned: the log's record tells.
             None => return Ok(()),
             Some(log) => log,
         };
@@ -115,7 +117,11 @@ impl<'a> Judge<'a> {
             None => log.root_at(None)?.0,
         };
         if row.size <= size {
-            let (_, ours) = log.root_at(Some(row.size))?;
+            let ours = match log.root_at(Some(row.size)) {
+                // Nobody here can tell any more.
+                Err(ReadError::Pruned { .. }) => row.root,
+                ours => ours?.1,
+            };
             if ours != row.root {
                 return Err(self.contradiction(&log, row.size, ours, row.root).into());
             }
@@ -129,7 +135,7 @@ impl<'a> Judge<'a> {
     }
 
     fn known(&self, log: LogId) -> Option<Arc<Log>> {
-        self.inner.logs.read().get(&log).cloned()
+        self.inner.logs.read().get(&log).map(|slot| slot.now())
     }
 
     /// Opens a log whose segment is in the folder and was not usable when the workspace was opened, or was not there:
@@ -141,12 +147,13 @@ impl<'a> Judge<'a> {
             let (path, reason) = (segment_path(path, log), error.to_string());
             Hindrance::Unreadable { path, reason }
         })?;
-        self.inner.logs.write().insert(log, Arc::clone(&opened.log));
+        let slot = LogSlot::new(Arc::clone(&opened.log));
+        self.inner.logs.write().insert(log, slot);
         Ok(opened.log)
     }
 
     fn is_own(&self, log: LogId) -> bool {
-        log == self.inner.own.id()
+        log == self.inner.metadata.log
     }
 
     fn refuse(&mut self, row: &FrontierRow, reason: Hindrance) {
@@ -210,7 +217,13 @@ impl<'a> Judge<'a> {
             let (from, theirs) = (bundled.peaks.size(), bundled.peaks.root(&log.keys));
             self.compare(log, from, log.root_at(Some(from)).map(|(_, ours)| ours), theirs)?;
         }
-        let before = base.as_ref().map_or(0, LogState::entry_count);
+        let from = bundled.peaks.size();
+        if known.is_none() && from > 0 && bundled.prune_record.is_none() {
+            return Err(ImportError::Gap { log: id, from, size: 0 }.into());
+        }
+        let lender = SaltTree::decode(&bundled.salt_record)
+            .map_err(|_| ImportError::Malformed { log: id, what: "malformed salt record" })?;
+        let before = base.as_ref().map_or(bundled.peaks.size(), LogState::entry_count);
         let through = |after: u64| {
             let restored = if self.is_own(id) { after - before } else { 0 };
             ImportedLog { client: bundled.client, log: id, before, after, restored }
@@ -266,10 +279,10 @@ impl<'a> Judge<'a> {
                 let room = self.room;
                 let new = match (&known, &base) {
                     (Some(log), Some(base)) if self.is_own(id) => {
-                        Withheld::of_own(self.inner, log, base.clone())?
+                        Withheld::of_own(self.inner, log, base.clone(), &lender)?
                     }
-                    (Some(log), _) => Withheld::of_replica(self.inner, log, room)?,
-                    (None, _) => Withheld::of_new(self.inner, bundled, room)?,
+                    (Some(log), _) => Withheld::of_replica(self.inner, log, room, &lender)?,
+                    (None, _) => Withheld::of_new(self.inner, bundled, room, &lender)?,
                 };
                 published = new.entry_count();
                 *withheld = Some(new);
@@ -305,7 +318,7 @@ impl<'a> Judge<'a> {
         match ours {
             Ok(ours) if ours == theirs => Ok(()),
             Ok(ours) => Err(self.contradiction(log, size, ours, theirs)),
-            Err(ReadError::Corrupt(_)) => Ok(()),
+            Err(ReadError::Corrupt(_) | ReadError::Pruned { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -338,7 +351,7 @@ impl<'a> Judge<'a> {
 
     /// Leaves the own log as it is.
     pub(super) fn drop_own(&mut self) -> Result<(), ImportError> {
-        let own = self.inner.own.id();
+        let own = self.inner.metadata.log;
         let Some(at) = self.logs.iter().position(|through| through.report.log == own) else {
             return Ok(());
         };
@@ -355,7 +368,7 @@ impl<'a> Judge<'a> {
             return Err(AppendError::ReadOnly.into());
         }
         // Only the own log can have gone on meanwhile: then nothing is taken in.
-        let own = self.inner.own.id();
+        let own = self.inner.metadata.log;
         if let Some(through) = self.logs.iter_mut().find(|through| through.report.log == own)
             && let Some(withheld) = through.withheld.take()
         {

@@ -13,13 +13,13 @@ use crate::{
     error::{IoContext as _, IoError},
     io::{Access, DiskFile, temporary_name, write_temporary},
     log::{
-        AppendError, Appender, AppenderStart, BatchRefused, FrameReader, HEAD_LEN, Hasher, Learner,
-        Log, LogState, OpenAs, OpenLog, OpenLogError, READ_AHEAD_LONG, SegmentError, SegmentHeader,
-        decode_for,
+        AppendError, Appender, AppenderStart, BatchRefused, Begun, FrameReader, HEAD_LEN, Hasher,
+        Learner, Log, LogState, OpenAs, OpenLog, OpenLogError, PruneRecord, READ_AHEAD_LONG,
+        SegmentError, SegmentHeader, begin_segment, decode_for,
     },
     merkle::SaltTree,
     sync::{AtomicU64, Ordering},
-    workspace::{Hindrance, Inner, index_folder, open, segment_path},
+    workspace::{Hindrance, Inner, LogSlot, index_folder, open, segment_path},
 };
 
 /// Where it is withheld.
@@ -39,6 +39,8 @@ pub(super) struct Withheld<'a> {
     keys: LogKeys,
     place: Place,
     appender: Appender,
+    /// The salts that came with the entries.
+    lender: SaltTree,
     /// The log without them.
     mark: LogState,
     /// They are still to be taken in, or back.
@@ -51,6 +53,7 @@ impl<'a> Withheld<'a> {
         inner: &'a Inner,
         log: &Arc<Log>,
         room: usize,
+        lender: &SaltTree,
     ) -> Result<Self, Obstacle> {
         let opened = OpenLog::again(Arc::clone(log)).map_err(|error| obstacle(&log.path, error))?;
         if let Some(damage) = opened.blocking_damage() {
@@ -62,7 +65,8 @@ impl<'a> Withheld<'a> {
         let appender = opened.into_withheld(&inner.options.writer(), room)?;
         let place = Place::Replica(Arc::clone(log));
         let (log, keys) = (log.id(), log.keys.clone());
-        Ok(Self { inner, log, keys, place, appender, mark, pending: true })
+        let lender = lender.clone();
+        Ok(Self { inner, log, keys, place, appender, lender, mark, pending: true })
     }
 
     /// Begins a log that is new here.
@@ -70,11 +74,11 @@ impl<'a> Withheld<'a> {
         inner: &'a Inner,
         bundled: &BundledLog,
         room: usize,
+        lender: &SaltTree,
     ) -> Result<Self, ImportError> {
         let log = bundled.log;
         let malformed = |what| ImportError::Malformed { log, what };
-        let salts = SaltTree::decode(&bundled.salt_record)
-            .map_err(|_| malformed("malformed salt record"))?;
+        let keys = LogKeys::new(log);
         let temporary = temporary_name(&segment_path(&inner.path, log));
         let mut salt = [0; 16];
         inner.disk.fill_random(&mut salt).context(&temporary, "draw random numbers for")?;
@@ -82,22 +86,32 @@ impl<'a> Withheld<'a> {
             align_log2: inner.options.align_log2(),
             created: bundled.created,
             predecessor: bundled.predecessor,
-            salt_record: bundled.salt_record.clone(),
             ..SegmentHeader::new(inner.metadata.workspace, bundled.client, log, salt)
         };
-        if !header.fits() {
-            return Err(malformed("the salt record is too long for this version"));
-        }
-        let mut head = header.encode();
-        head.resize(usize::try_from(HEAD_LEN).expect("16 KiB"), 0);
-        let file =
-            write_temporary(&*inner.disk, &temporary, &head).context(&temporary, "create")?;
-        let mark = LogState::empty(header.link_seed());
-        let state = mark.clone();
+        let pruned = match (&bundled.prune_record, bundled.peaks.size()) {
+            (_, 0) => None,
+            (None, _) => return Err(malformed("entries that come before are missing")),
+            (Some(record), _) => {
+                let record = PruneRecord::decode(record, &keys, header.link_seed());
+                let record = record.map_err(|_| malformed("malformed prune record"))?;
+                if record.state.peaks != bundled.peaks {
+                    return Err(malformed("a prune record of other entries"));
+                }
+                Some(record)
+            }
+        };
+        let incarnation = draw(inner, &temporary)?;
+        let (disk, pruned) = (&*inner.disk, pruned.as_ref());
+        let begun = begin_segment(disk, &temporary, header, lender, pruned, incarnation)?;
+        let Begun { file, header, state } = begun;
+        let mark = state.clone();
+        let salts = lender.clone();
+        let learner = Learner::Later { room };
         let appender =
-            detached(inner, &temporary, &file, header, salts, state, Learner::Later { room })?;
-        let (place, keys) = (Place::New { temporary }, LogKeys::new(log));
-        Ok(Self { inner, log, keys, place, appender, mark, pending: true })
+            detached(inner, &temporary, &file, header, salts, state, learner, incarnation);
+        let place = Place::New { temporary };
+        let lender = lender.clone();
+        Ok(Self { inner, log, keys, place, appender, lender, mark, pending: true })
     }
 
     /// Goes on with the own log where it was at `mark`; its appenders do not know.
@@ -105,6 +119,7 @@ impl<'a> Withheld<'a> {
         inner: &'a Inner,
         log: &Arc<Log>,
         mark: LogState,
+        lender: &SaltTree,
     ) -> Result<Self, ImportError> {
         let temporary = inner.path.join("import.tmp");
         // The frames are only read back: they may stand anywhere, here behind a head of zeros.
@@ -114,15 +129,18 @@ impl<'a> Withheld<'a> {
         let state = LogState { end_offset: HEAD_LEN, ..mark.clone() };
         let (header, salts) = (log.header.clone(), log.salts.clone());
         let learner = Learner::Later { room: 0 };
-        let appender = detached(inner, &temporary, &file, header, salts, state, learner)?;
+        let incarnation = draw(inner, &temporary)?;
+        let appender =
+            detached(inner, &temporary, &file, header, salts, state, learner, incarnation);
         let place = Place::Own { log: Arc::clone(log), temporary, file };
         let (log, keys) = (log.id(), log.keys.clone());
-        Ok(Self { inner, log, keys, place, appender, mark, pending: true })
+        let lender = lender.clone();
+        Ok(Self { inner, log, keys, place, appender, lender, mark, pending: true })
     }
 
     /// Verifies a batch that continues the log, and writes it. After an error it is taken back.
     pub(super) fn append(&mut self, batch: &Batch, bytes: &[u8]) -> Result<(), BatchRefused> {
-        self.appender.append_batch(batch, bytes)
+        self.appender.append_batch(batch, bytes, &self.lender)
     }
 
     /// Entries of the log with what is withheld.
@@ -171,7 +189,7 @@ impl<'a> Withheld<'a> {
             Place::New { temporary } => {
                 let log = self.name(temporary)?;
                 log.publish(state, &part);
-                self.inner.logs.write().insert(self.log, log);
+                self.inner.logs.write().insert(self.log, LogSlot::new(log));
             }
             Place::Own { .. } => {}
         }
@@ -235,7 +253,7 @@ impl<'a> Withheld<'a> {
             let payload = payload.map_err(|_| changed())?;
             let batch = decode_for(self.log, &frame, &mut decoder, payload);
             let batch = batch.map_err(|_| changed())?;
-            own.append_batch(&batch, payload).map_err(|error| match error {
+            own.append_batch(&batch, payload, &self.lender).map_err(|error| match error {
                 BatchRefused::Io(error) => ImportError::Io(error),
                 BatchRefused::Replay(error) => ImportError::Refused { log: self.log, error },
             })?;
@@ -275,6 +293,7 @@ impl Drop for Withheld<'_> {
 }
 
 /// An appender for a file that nobody else knows.
+#[allow(clippy::too_many_arguments, reason = "what an appender begins with")]
 fn detached(
     inner: &Inner,
     path: &Path,
@@ -283,11 +302,10 @@ fn detached(
     salts: SaltTree,
     state: LogState,
     learner: Learner,
-) -> Result<Appender, IoError> {
-    let mut random = [0; 8];
-    inner.disk.fill_random(&mut random).context(path, "draw random numbers for")?;
+    incarnation: u64,
+) -> Appender {
     let options = inner.options.writer();
-    Ok(Appender::new(AppenderStart {
+    Appender::new(AppenderStart {
         path: path.to_owned(),
         file: Arc::clone(file),
         hasher: Hasher::new(header.log, salts),
@@ -297,13 +315,19 @@ fn detached(
         state,
         sequence: 0,
         opening: 1,
-        incarnation: u64::from_le_bytes(random),
+        incarnation,
         learner,
         publisher: None,
         durability: options.durability,
         batch_len: options.batch_len,
         level: options.level,
-    }))
+    })
+}
+
+fn draw(inner: &Inner, path: &Path) -> Result<u64, IoError> {
+    let mut random = [0; 8];
+    inner.disk.fill_random(&mut random).context(path, "draw random numbers for")?;
+    Ok(u64::from_le_bytes(random))
 }
 
 fn obstacle(path: &Path, error: OpenLogError) -> Obstacle {

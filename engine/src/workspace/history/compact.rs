@@ -1,0 +1,307 @@
+//! Compaction of all logs of a workspace, or of one.
+
+use std::sync::Arc;
+
+use super::prune::{History, PruneError};
+use crate::{
+    bytes::{ClientId, LogId},
+    compact::{CompactError, Compaction, Request},
+    error::{IoContext as _, IoError},
+    log::{AppendError, Log},
+    workspace::{LogSlot, Workspace},
+};
+
+/// Length of the batches that a compaction writes, uncompressed, in bytes.
+const BATCH_LEN: usize = 64 << 10;
+/// The same for an archive.
+const ARCHIVE_BATCH_LEN: usize = 1 << 20;
+const LEVEL: i32 = 19;
+
+/// How a workspace is compacted.
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a workspace is compacted with them"]
+pub struct CompactOptions {
+    batch_len: usize,
+    level: i32,
+    everything: bool,
+    rate: Option<u64>,
+    pub(super) dry_run: bool,
+    client: Option<ClientId>,
+    history: History,
+}
+
+impl Default for CompactOptions {
+    /// Batches of 64 KiB, level 19 of zstd, as fast as the disk; what was compacted before is carried over as it is.
+    fn default() -> Self {
+        Self {
+            batch_len: BATCH_LEN,
+            level: LEVEL,
+            everything: false,
+            rate: None,
+            dry_run: false,
+            client: None,
+            history: History::Everything,
+        }
+    }
+}
+
+impl CompactOptions {
+    /// For what is read seldom: everything is encoded anew, in batches of a MiB. A random read then decompresses so much.
+    pub fn archive() -> Self {
+        Self { batch_len: ARCHIVE_BATCH_LEN, everything: true, ..Self::default() }
+    }
+
+    /// Target length of batches before compression, in bytes; 1 KiB to 8 MiB, 64 KiB by default. A random read decompresses
+    /// one batch.
+    pub fn batch_len(mut self, bytes: usize) -> Self {
+        self.batch_len = bytes.clamp(1 << 10, 8 << 20);
+        self
+    }
+
+    /// Level of zstd, 19 by default.
+    pub fn level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Encodes everything anew, also what was compacted before.
+    pub fn everything(mut self) -> Self {
+        self.everything = true;
+        self
+    }
+
+    /// Works on at most so many bytes of the old files in a second, to leave the disk and a core to others.
+    pub fn rate(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Some(bytes_per_second);
+        self
+    }
+
+    /// Compacts the logs of this client alone.
+    pub fn client(mut self, client: ClientId) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Prunes what is beyond this budget, at snapshots that all other clients have seen; everything is kept by default.
+    pub fn history(mut self, history: History) -> Self {
+        self.history = history;
+        self
+    }
+
+    /// Finds out what would be gained, and leaves everything as it is. Costs the same time and room.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    pub(super) fn request(&self) -> Request {
+        Request {
+            batch_len: self.batch_len,
+            level: self.level,
+            everything: self.everything,
+            prune: None,
+            rate: self.rate,
+            dry_run: self.dry_run,
+        }
+    }
+}
+
+/// What a compaction has done, or would do.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct CompactReport {
+    /// The logs, the own one first.
+    pub logs: Vec<CompactedLog>,
+    /// Files with saved or unfinished bytes that were removed, since they could hold what was redacted.
+    pub removed_files: u64,
+}
+
+/// What became of one log.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct CompactedLog {
+    /// The client that writes it.
+    pub client: ClientId,
+    /// The log.
+    pub log: LogId,
+    /// Whether it was written anew; otherwise there was nothing to do.
+    pub rewritten: bool,
+    /// Length of its segment before, in bytes.
+    pub before_bytes: u64,
+    /// And after.
+    pub after_bytes: u64,
+    /// Bytes that were carried over as they were.
+    pub carried_bytes: u64,
+    /// Frames before.
+    pub before_frames: u64,
+    /// And after.
+    pub after_frames: u64,
+    /// Entries whose payload is gone since then.
+    pub redacted_entries: u64,
+    /// The bytes of these payloads.
+    pub redacted_bytes: u64,
+    /// Entries that were pruned.
+    pub pruned_entries: u64,
+}
+
+impl CompactedLog {
+    /// A log that there was nothing to do for.
+    pub(super) fn unchanged(log: &Log) -> Result<Self, CompactError> {
+        let len = log.file.len().context(&log.path, "read the length of")?;
+        let frames = log.view.read().state.frame_count;
+        Ok(Self::new(
+            log,
+            &Compaction {
+                before_len: len,
+                after_len: len,
+                before_frames: frames,
+                after_frames: frames,
+                ..Compaction::default()
+            },
+        ))
+    }
+
+    pub(super) fn new(log: &Log, done: &Compaction) -> Self {
+        Self {
+            client: log.client(),
+            log: log.id(),
+            rewritten: done.is_new,
+            before_bytes: done.before_len,
+            after_bytes: done.after_len,
+            carried_bytes: done.carried_len,
+            before_frames: done.before_frames,
+            after_frames: done.after_frames,
+            redacted_entries: done.forgotten,
+            redacted_bytes: done.forgotten_bytes,
+            pruned_entries: done.pruned,
+        }
+    }
+}
+
+impl Workspace {
+    /// Writes logs anew so that they take less room, and forgets what was redacted.
+    ///
+    /// Small batches become large ones and are compressed better; frames that mean nothing any more are left out; payloads
+    /// that redactions are about are gone afterwards, with their salts. No hash changes: roots and proofs stay what they
+    /// are. Others append and read meanwhile; commits wait at the end for a few syncs. What was compacted before is
+    /// carried over as it is, which costs no encoding, and nothing at all where the file system shares blocks.
+    ///
+    /// `progress` is told how many bytes of the old files of how many are done, and stops the compaction by `false`. A
+    /// crash or an error leaves each log as it was, or compacted.
+    ///
+    /// # Errors
+    ///
+    /// See [`CompactError`]. Logs before the one that fails are compacted.
+    ///
+    /// ```
+    /// # use annals::{CompactOptions, Options, Workspace};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let workspace = Workspace::create(folder.path().join("w"), Options::default())?;
+    /// for number in 0..100 {
+    ///     workspace.append(format!("change number {number}").as_bytes())?;
+    ///     workspace.commit()?; // each in a batch of its own
+    /// }
+    /// let root = workspace.own_log().root()?;
+    /// let report = workspace.compact(&CompactOptions::default(), |_, _| true)?;
+    /// assert!(report.logs[0].after_bytes < report.logs[0].before_bytes / 2);
+    /// assert_eq!(workspace.own_log().root()?, root);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compact(
+        &self,
+        options: &CompactOptions,
+        mut progress: impl FnMut(u64, u64) -> bool,
+    ) -> Result<CompactReport, CompactError> {
+        let _turn = self.compacting()?;
+        let mut slots = Vec::new();
+        for view in self.logs() {
+            if options.client.is_none_or(|client| view.client() == client) {
+                slots.push(Arc::clone(&view.slot));
+            }
+        }
+        let total: u64 = slots.iter().map(|slot| slot.now().view.read().end_offset).sum();
+        let mut report = CompactReport::default();
+        let mut before = 0;
+        for slot in slots {
+            let mut request = options.request();
+            let log = slot.now();
+            if let Some(size) = self.budget(&log, options.history).map_err(flatten)? {
+                request.prune = Some(self.prune_request(&log, size).map_err(flatten)?);
+            }
+            drop(log);
+            let len = slot.now().view.read().end_offset;
+            let done = self.compact_log(&slot, &request, &mut |done, _| {
+                progress(before + done.min(len), total)
+            })?;
+            before += len;
+            let log = slot.now();
+            if done.forgotten + done.pruned > 0 && !options.dry_run {
+                report.removed_files += self.remove_remains(&log)?;
+            }
+            report.logs.push(CompactedLog::new(&log, &done));
+        }
+        Ok(report)
+    }
+
+    /// Keeps others from compacting.
+    pub(super) fn compacting(&self) -> Result<crate::sync::MutexGuard<'_, ()>, CompactError> {
+        if self.inner.lock.is_none() || self.inner.is_closed() {
+            return Err(AppendError::ReadOnly.into());
+        }
+        self.inner.compacting.try_lock().ok_or(CompactError::Busy)
+    }
+
+    pub(super) fn compact_log(
+        &self,
+        slot: &LogSlot,
+        request: &Request,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Compaction, CompactError> {
+        let log = slot.now();
+        // Only imports write replicas; the own log looks after itself.
+        let _importing = log.core.get().is_none().then(|| self.inner.importing.lock());
+        // An import may have renewed it meanwhile: nobody else does.
+        let log = slot.now();
+        Compaction::run(&log, request, |next| slot.switch(Arc::clone(next)), progress)
+    }
+
+    /// Removes what was saved of this log, and what was never finished: it may hold what was redacted.
+    pub(super) fn remove_remains(&self, log: &Log) -> Result<u64, IoError> {
+        let disk = &*self.inner.disk;
+        let folder = log.path.parent().unwrap_or(&self.inner.path);
+        let name = log.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let Some(name) = name else { return Ok(0) };
+        let (cut, temporary) = (format!("{name}.cut-"), format!("{name}.tmp"));
+        let mut removed = 0;
+        for entry in disk.list(folder).context(folder, "list")? {
+            if entry.name.starts_with(&cut) || entry.name == temporary {
+                let path = folder.join(&entry.name);
+                disk.remove(&path).context(&path, "remove")?;
+                removed += 1;
+            }
+        }
+        if removed > 0 {
+            disk.sync_dir(folder).context(folder, "sync")?;
+        }
+        let import = self.inner.path.join("import.tmp");
+        if log.core.get().is_some() {
+            // Of an import that a crash has ended; one that is under way holds its turn.
+            let _importing = self.inner.importing.lock();
+            match disk.remove(&import) {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(IoError::new(&import, "remove", error)),
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What can go wrong when a budget is kept.
+fn flatten(error: PruneError) -> CompactError {
+    match error {
+        PruneError::Compact(error) => error,
+        PruneError::Read(error) => error.into(),
+        error => CompactError::Budget(Box::new(error)),
+    }
+}

@@ -1,0 +1,133 @@
+//! Compaction and redaction: nothing that was proven changes, and what was taken back is gone (H-1 to H-7).
+
+use std::path::Path;
+
+use annals::{Absent, CompactOptions, Kind, Options, Workspace};
+
+/// A workspace with `count` changes, each durable by itself.
+fn grown(path: &Path, count: usize) -> Workspace {
+    let workspace = Workspace::create(path, Options::default()).unwrap();
+    for number in 0..count {
+        workspace.append(payload(number).as_bytes()).unwrap();
+        workspace.commit().unwrap();
+    }
+    workspace
+}
+
+fn payload(number: usize) -> String {
+    format!("change {number} says something about {}", number * 7919 % 1000)
+}
+
+fn contents(workspace: &Workspace) -> Vec<Vec<u8>> {
+    let scan = workspace.own_log().scan(..).unwrap();
+    scan.map(|entry| entry.unwrap().payload().unwrap().to_vec()).collect()
+}
+
+fn compact(workspace: &Workspace) -> annals::CompactReport {
+    workspace.compact(&CompactOptions::default(), |_, _| true).unwrap()
+}
+
+#[test]
+fn a_compacted_log_has_the_same_entries_roots_and_proofs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let workspace = grown(&path, 700);
+    let log = workspace.own_log();
+    let before = contents(&workspace);
+    let roots: Vec<_> = (0..=700).map(|size| log.root_at(size).unwrap()).collect();
+    let proofs: Vec<_> =
+        (0..700).step_by(13).map(|i| log.prove_inclusion(i, None).unwrap()).collect();
+
+    let report = compact(&workspace);
+    assert!(
+        report.logs[0].rewritten && report.logs[0].after_bytes * 3 < report.logs[0].before_bytes
+    );
+    let check = |workspace: &Workspace| {
+        let log = workspace.own_log();
+        assert_eq!(contents(workspace), before);
+        for (size, root) in (0..).zip(&roots) {
+            assert_eq!(log.root_at(size).unwrap(), *root, "{size}");
+        }
+        for (proof, index) in proofs.iter().zip((0..700).step_by(13)) {
+            proof.verify(&roots[700]).unwrap();
+            assert_eq!(log.prove_inclusion(index, Some(700)).unwrap(), *proof);
+        }
+        log.prove_consistency(300, Some(700)).unwrap().verify(&roots[300], &roots[700]).unwrap();
+    };
+    check(&workspace);
+    assert!(!compact(&workspace).logs[0].rewritten, "what is compact stays");
+
+    workspace.append(b"goes on").unwrap();
+    workspace.commit().unwrap();
+    assert_eq!(log.entry(700).unwrap().payload().unwrap(), b"goes on");
+    let report = compact(&workspace);
+    assert!(report.logs[0].rewritten);
+    drop(log);
+    workspace.close().unwrap();
+
+    let again = Workspace::open(&path, Options::default()).unwrap();
+    assert_eq!(again.own_log().stats().unwrap().generation, 2);
+    assert_eq!(again.own_log().entry_count(), 701);
+    drop(again);
+    check_sound(&path);
+}
+
+fn check_sound(path: &Path) {
+    let report = annals::check::check(path, annals::check::Depth::Payloads, |_, _| {}).unwrap();
+    let findings: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{findings:#?}");
+}
+
+#[test]
+fn what_is_redacted_is_gone_and_everything_else_stays_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let workspace = grown(&path, 300);
+    let log = workspace.own_log();
+    let root = log.root().unwrap();
+    let proof = log.prove_inclusion(123, None).unwrap();
+    for index in [123, 7, 8, 299] {
+        workspace.redact(workspace.client(), index, "a mistake").unwrap();
+    }
+    workspace.commit().unwrap();
+    let report = compact(&workspace);
+    assert_eq!(report.logs[0].redacted_entries, 4);
+    let check = |workspace: &Workspace| {
+        let log = workspace.own_log();
+        for index in [123, 7, 8, 299] {
+            let entry = log.entry(index).unwrap();
+            assert!(
+                matches!(entry.payload(), Err(Absent::Redacted { by, reason }) if by >= 300 && &*reason == "a mistake")
+            );
+            assert_eq!(entry.payload_len(), payload(usize::try_from(index).unwrap()).len() as u64);
+        }
+        assert_eq!(log.entry(124).unwrap().payload().unwrap(), payload(124).as_bytes());
+        assert_eq!(log.root_at(300).unwrap(), root);
+        proof.verify(&root).unwrap();
+        let now = log.prove_inclusion(123, Some(300)).unwrap();
+        now.verify(&root).unwrap();
+        assert_eq!((now.salt, now.payload), (None, None));
+        log.prove_inclusion(124, Some(300)).unwrap().verify(&root).unwrap();
+    };
+    check(&workspace);
+    drop(log);
+    drop(workspace);
+    check(&Workspace::open(&path, Options::default()).unwrap());
+    check_sound(&path);
+}
+
+#[test]
+fn a_control_entry_is_not_redacted_and_neither_is_anything_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = Workspace::create(folder.path().join("w"), Options::default()).unwrap();
+    workspace.stream("notes").unwrap().append(b"text").unwrap();
+    assert_eq!(workspace.own_log().entry(0).unwrap().kind(), Kind::STREAM);
+    assert!(matches!(
+        workspace.redact(workspace.client(), 0, ""),
+        Err(annals::RedactError::Control { index: 0, .. })
+    ));
+    assert!(matches!(
+        workspace.redact(annals::ClientId::from_bytes([1; 16]), 1, ""),
+        Err(annals::RedactError::OtherClient { .. })
+    ));
+}
