@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        append, asset, backup, cat, demo, export, frontier, gc, import, init, log, prove, reindex,
-        root, salvage, stats, verify_proof,
+        append, asset, backup, cat, compact, demo, export, frontier, gc, import, init, log, prove,
+        prune, redact, reindex, root, salvage, snapshot, stats, verify_proof,
     },
     exit::{Outcome, finish},
 };
@@ -55,6 +55,10 @@ enum Command {
     Export(export::ExportArgs),
     Import(import::ImportArgs),
     Asset(asset::AssetArgs),
+    Compact(compact::CompactArgs),
+    Redact(redact::RedactArgs),
+    Snapshot(snapshot::SnapshotArgs),
+    Prune(prune::PruneArgs),
     Gc(gc::GcArgs),
     Backup(backup::BackupArgs),
     Reindex(reindex::ReindexArgs),
@@ -77,6 +81,10 @@ impl Command {
             Self::Export(_) => "export",
             Self::Import(_) => "import",
             Self::Asset(_) => "asset",
+            Self::Compact(_) => "compact",
+            Self::Redact(_) => "redact",
+            Self::Snapshot(_) => "snapshot",
+            Self::Prune(_) => "prune",
             Self::Gc(_) => "gc",
             Self::Backup(_) => "backup",
             Self::Reindex(_) => "reindex",
@@ -113,6 +121,10 @@ impl Command {
             Self::Export(args) => export::run(args, out, &mut io::stderr()),
             Self::Import(args) => import::run(args, io::stdin().lock(), out),
             Self::Asset(args) => asset::run(args, out),
+            Self::Compact(args) => compact::run(args, out),
+            Self::Redact(args) => redact::run(args, out),
+            Self::Snapshot(args) => snapshot::run(args, io::stdin().lock(), out),
+            Self::Prune(args) => prune::run(args, out),
             Self::Gc(args) => gc::run(args, out),
             Self::Backup(args) => backup::run(args),
             Self::Reindex(args) => reindex::run(args),

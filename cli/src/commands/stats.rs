@@ -13,7 +13,7 @@ use crate::{
 /// Show figures of each log: entries, root, sizes in bytes.
 ///
 /// This client's log comes first. `payload` is what applications appended, before compression; `file` is the length of
-/// the segment; `dead` is what a compaction would drop.
+/// the segment; `dead` is what a compaction would drop of it as it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   annals stats notes --json | jq '.clients[0].changes'")]
@@ -58,16 +58,20 @@ pub(crate) fn run(args: &StatsArgs, out: &mut impl Write) -> anyhow::Result<Outc
         writeln!(out, "\nclient    {}{own}", log.client)?;
         writeln!(out, "log       {}", log.log)?;
         writeln!(out, "root      {}", log.root)?;
+        if log.first_index > 0 {
+            writeln!(out, "pruned    {}", human::counted(log.first_index, "entry"))?;
+        }
         let [entries, changes, frames] = [log.entries, log.changes, log.frames].map(human::count);
         writeln!(out, "entries   {entries}, {changes} of them changes, in {frames} frames")?;
         writeln!(out, "streams   {}", human::count(log.streams.into()))?;
         writeln!(out, "payload   {}", human::bytes(log.payload_bytes))?;
         writeln!(
             out,
-            "file      {} ({:.1} % of the payload), {} dead",
+            "file      {} ({:.1} % of the payload), {} dead, {} or more to be gained by compacting",
             human::bytes(log.file_bytes),
             human::percent(log.file_bytes, log.payload_bytes),
-            human::bytes(log.dead_bytes)
+            human::bytes(log.dead_bytes),
+            human::bytes(log.reclaimable_bytes)
         )?;
         if let Some(latest) = log.latest {
             writeln!(out, "latest    {latest}")?;

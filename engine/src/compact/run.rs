@@ -1,6 +1,6 @@
 //! What is asked for, what there is to do, and the way through.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     CompactError,
@@ -16,9 +16,9 @@ use crate::{
     io::DiskFile,
     log::{
         HEAD_LEN, KeptEntry, Log, LogState, OpenLog, PruneRecord, READ_AHEAD_SHORT, ReadError,
-        SegmentHeader, WRITER, position_in,
+        SegmentHeader, WRITER,
     },
-    merkle::{SaltCursor, SaltTree},
+    merkle::SaltTree,
 };
 
 /// A prefix that is to be pruned.
@@ -128,7 +128,11 @@ impl<'a> Run<'a> {
             writer,
             plan: Plan::Nothing,
         };
-        this.find_forgotten()?;
+        let from = request.prune.as_ref().map_or(0, |prune| prune.size);
+        let forgets = log.pending_redactions()?;
+        let forgets = || forgets.iter().filter(|(index, _)| *index >= from);
+        this.forgotten_bytes = forgets().map(|(_, len)| u64::from(*len)).sum();
+        this.forgets = forgets().map(|(index, _)| *index).collect();
         let mut first = None;
         for &index in &this.forgets {
             if first.is_none() {
@@ -150,30 +154,6 @@ impl<'a> Run<'a> {
         };
         this.plan = plan(&facts, request.batch_len);
         Ok(this)
-    }
-
-    /// Finds the payloads that redactions are about and that are still there.
-    fn find_forgotten(&mut self) -> Result<(), CompactError> {
-        let log = self.log;
-        let ranges: Vec<Range<u64>> =
-            log.with_redactions(self.start.entry_count(), |table| table.ranges().collect())?;
-        let from = self.request.prune.as_ref().map_or(0, |prune| prune.size);
-        let mut cursor = SaltCursor::new();
-        for index in ranges.into_iter().flatten() {
-            if index < from.max(log.header.first_index) || cursor.salt(&log.salts, index).is_none()
-            {
-                continue;
-            }
-            let batch = log.batch_with(index)?;
-            let position = position_in(&batch, index);
-            let header = batch.entry_header(position);
-            // An empty payload keeps its salt: there is nothing to forget, and its hash is made with it.
-            if !header.kind.is_control() && header.payload_len > 0 {
-                self.forgets.push(index);
-                self.forgotten_bytes += u64::from(header.payload_len);
-            }
-        }
-        Ok(())
     }
 
     /// The last frame that a compaction has written.

@@ -54,7 +54,12 @@ impl Beginning {
     /// Nothing before, nothing carried.
     pub(crate) fn new(header: SegmentHeader, salts: SaltTree, opening: u32) -> Self {
         Self {
-            header: SegmentHeader { carried_upto: 0, compacted_upto: 0, ..header },
+            header: SegmentHeader {
+                carried_upto: 0,
+                compacted_upto: 0,
+                compacted_frames: 0,
+                ..header
+            },
             salts,
             pruned: None,
             opening,
@@ -432,6 +437,7 @@ impl NextGeneration {
     /// What was written so far was compacted (H-2).
     pub(crate) fn mark_compacted(&mut self) {
         self.header.compacted_upto = self.state.end_offset;
+        self.header.compacted_frames = self.state.frame_count;
     }
 
     /// Takes over the counts of the log before, which has the same entries: of what was carried they are not known here.
@@ -448,6 +454,9 @@ impl NextGeneration {
             return Err(self.wrong("it ends in another state".to_owned()));
         }
         self.check()?;
+        if self.header.compacted_upto > 0 {
+            self.header.compacted_frames += carried;
+        }
         self.state = adopted.clone();
         self.read_back.set_state(adopted);
         Ok(())

@@ -106,6 +106,8 @@ pub struct SegmentHeader {
     pub salts_offset: u64,
     /// Offset below which all frames were written by compactions, or 0 (H-2).
     pub compacted_upto: u64,
+    /// How many frames these are.
+    pub compacted_frames: u64,
     /// The salt record (P-3), encoded.
     pub salt_record: Vec<u8>,
 }
@@ -178,6 +180,7 @@ impl SegmentHeader {
             writer: WRITER.to_owned(),
             salts_offset: 0,
             compacted_upto: 0,
+            compacted_frames: 0,
             salt_record: Vec::new(),
         }
     }
@@ -252,6 +255,7 @@ impl SegmentHeader {
         out.put_u32(0);
         out.put_u64(self.salts_offset);
         out.put_u64(self.compacted_upto);
+        out.put_u64(self.compacted_frames);
         out.pad_to(SALTS_OFFSET);
         out.put(&self.salt_record);
         out.pad_to(CRC_OFFSET);
@@ -329,6 +333,7 @@ impl SegmentHeader {
             writer: writer.clone(),
             salts_offset: 0,
             compacted_upto: 0,
+            compacted_frames: 0,
             salt_record: Vec::new(),
         };
         header.predecessor = Predecessor::decode(&mut reader)?;
@@ -337,7 +342,8 @@ impl SegmentHeader {
         reader.zeros(4)?;
         header.salts_offset = reader.u64()?;
         header.compacted_upto = reader.u64()?;
-        reader.zeros(SALTS_OFFSET - 240)?;
+        header.compacted_frames = reader.u64()?;
+        reader.zeros(SALTS_OFFSET - 248)?;
         header.salt_record = reader.take(salts_len)?.to_vec();
         reader.zeros(reader.rest().len())?;
         if header.is_sound() { Ok(header) } else { Err(HeadError::Malformed) }
@@ -352,6 +358,7 @@ impl SegmentHeader {
         offsets.into_iter().all(is_boundary)
             && (self.generation > 0 || self.compacted_upto == 0)
             && self.carried_upto <= self.compacted_upto
+            && self.compacted_frames <= self.compacted_upto
             && self.salt_record.is_empty() == (self.salts_offset > 0)
             && self.first_index <= LOG_ENTRY_COUNT_MAX
     }

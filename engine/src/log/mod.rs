@@ -33,6 +33,7 @@ mod scan;
 mod segment;
 mod stage;
 mod tree;
+mod waste;
 
 pub use self::{
     appender::Durability,

@@ -44,8 +44,16 @@ pub struct LogStats {
     pub payload_bytes: u64,
     /// Length of the segment file.
     pub file_bytes: u64,
-    /// Bytes of the file that a compaction would drop.
+    /// Bytes of the file that mean something.
+    pub live_bytes: u64,
+    /// Bytes of the file that mean nothing any more: behind the end, and payloads that were redacted and are still there
+    /// (uncompressed).
     pub dead_bytes: u64,
+    /// What a compaction gains at least: dead bytes, and the envelopes of small batches. Better compression comes on top;
+    /// a dry run of a compaction tells.
+    pub reclaimable_bytes: u64,
+    /// First entry that was not pruned.
+    pub first_index: u64,
     /// Frames of the file.
     pub frames: u64,
     /// Streams declared.
@@ -366,6 +374,9 @@ impl LogView {
         let file_bytes = file_bytes.map_err(|error| {
             crate::error::IoError::new(&self.log().path, "read the length of", error)
         })?;
+        let redacted = if damaged { Vec::new() } else { self.log().pending_redactions()? };
+        let redacted_bytes: u64 = redacted.iter().map(|(_, len)| u64::from(*len)).sum();
+        let dead_bytes = file_bytes.saturating_sub(view.end_offset) + redacted_bytes;
         Ok(LogStats {
             client: self.client(),
             log: self.id(),
@@ -374,7 +385,10 @@ impl LogView {
             root,
             payload_bytes: view.state.payload_bytes,
             file_bytes,
-            dead_bytes: file_bytes.saturating_sub(view.end_offset),
+            live_bytes: file_bytes.saturating_sub(dead_bytes),
+            dead_bytes,
+            reclaimable_bytes: self.log().reclaimable(dead_bytes),
+            first_index: self.first_index(),
             frames: view.state.frame_count,
             streams: view.state.stream_count,
             lamport: view.state.lamport,

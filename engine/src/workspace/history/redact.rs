@@ -82,19 +82,23 @@ impl Workspace {
         index: u64,
         reason: &str,
     ) -> Result<Ticket<'_>, RedactError> {
-        if client != self.client() {
-            return Err(RedactError::OtherClient { client, own: self.client() });
-        }
+        let entries = self.redactable(client, index)?;
         if reason.len() > REDACTION_REASON_LEN_MAX {
             return Err(RedactError::Reason { len: reason.len() });
         }
-        let redaction = Redaction { entries: self.whole_change(index)?, reason: reason.to_owned() };
-        let payload = redaction.encode();
+        let payload = Redaction { entries, reason: reason.to_owned() }.encode();
         Ok(self.append_all(&[Change::new(&payload).of_kind(Kind::REDACTION)])?)
     }
 
-    /// The entries of the change that `index` is a part of.
-    fn whole_change(&self, index: u64) -> Result<Range<u64>, RedactError> {
+    /// The entries that redacting `index` would be about: the change that it is a part of.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Workspace::redact`].
+    pub fn redactable(&self, client: ClientId, index: u64) -> Result<Range<u64>, RedactError> {
+        if client != self.client() {
+            return Err(RedactError::OtherClient { client, own: self.client() });
+        }
         let log = self.inner.own.now();
         let header = |index: u64| -> Result<EntryHeader, RedactError> {
             let header = log.entry_header(index)?;
