@@ -72,6 +72,7 @@ fn limits_are_those_of_the_text() {
         ("ASSET_PREVIEW_LEN_MAX", limits::ASSET_PREVIEW_LEN_MAX as u64),
         ("RELEASE_CLAIM_COUNT_MAX", limits::RELEASE_CLAIM_COUNT_MAX.into()),
         ("PIN_COUNT_MAX", limits::PIN_COUNT_MAX),
+        ("REDACTION_REASON_LEN_MAX", limits::REDACTION_REASON_LEN_MAX as u64),
     ]);
     assert_eq!(text, reference);
 }

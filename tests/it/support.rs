@@ -348,6 +348,7 @@ pub(crate) fn entry_of(entry: &annals::Entry) -> reference::entry::Entry {
         flags: header.part.flags(),
         stream: header.stream.0,
         payload: entry.payload().to_vec(),
+        absent: None,
     }
 }
 

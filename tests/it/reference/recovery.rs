@@ -106,7 +106,8 @@ impl Reached {
 
 /// Walks a whole segment whose head is sound.
 pub(crate) fn walk(file: &[u8], head: &Header, known: Witnesses<'_>) -> Walk {
-    let start = Reached { offset: HEAD_LEN, index: 0, link: head.link_seed(), opening: 1 };
+    let (index, link) = (head.first_index, head.link_seed());
+    let start = Reached { offset: HEAD_LEN, index, link, opening: 1 };
     walk_from(file, head, known, start)
 }
 

@@ -260,6 +260,7 @@ impl Writer {
             flags: 0,
             stream: 0,
             payload: payload.to_vec(),
+            absent: None,
         }
     }
 
