@@ -139,6 +139,8 @@ pub(crate) fn frame_at(file: &[u8], offset: u64, head: &Header) -> Result<Frame,
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Twice {
     pub(crate) payload: Vec<u8>,
+    /// That of the frame that was taken.
+    pub(crate) first_index: u64,
     /// Where the two frames start.
     pub(crate) offsets: [u64; 2],
 }
@@ -169,7 +171,8 @@ pub(crate) fn twice(
                     format!("{rule}: the frames at {offset} and {} differ", first.end())
                 })?;
             }
-            return Ok(Twice { payload, offsets: [offset, first.end()] });
+            let offsets = [offset, first.end()];
+            return Ok(Twice { payload, first_index: first.first_index, offsets });
         }
     };
     // The first one does not tell how long it is, but it is as long as the second.
@@ -180,7 +183,8 @@ pub(crate) fn twice(
         if let Some(second) =
             second.filter(|second| at.checked_sub(second.frame_len) == Some(offset))
         {
-            return Ok(Twice { payload: second.payload(file)?.to_vec(), offsets: [offset, at] });
+            let (payload, offsets) = (second.payload(file)?.to_vec(), [offset, at]);
+            return Ok(Twice { payload, first_index: second.first_index, offsets });
         }
         at = at.saturating_add(head.align());
     }

@@ -126,7 +126,8 @@ pub(crate) fn decode_beside(bytes: &[u8], lock_file: &[u8]) -> Result<Segment, S
     let mut notes = reader.notes;
     let verdict = contradicted_by(&valid, &walk, &reader.ends, &mut notes);
     note_copies(&walk, &valid, &mut notes);
-    check_boundaries(&header, walk.x, &reader.ends, &mut notes)?;
+    let beyond = check_boundaries(&header, walk.x, &reader.ends)?;
+    notes.extend(beyond.into_iter().filter(|_| verdict != Verdict::Damaged));
     // A gap where the frames of a record stood has cost no entry.
     let is_lossless = |gap: &Gap| gap.end_index == Some(gap.first_index);
     let is_whole = reader.history.is_whole() && gaps.iter().all(is_lossless);
@@ -180,6 +181,9 @@ impl Records {
             let record = prune::decode(&header.log, &found.payload)?;
             ensure(record.size == first_index, || {
                 format!("H-10: {} entries pruned, and first_index {first_index}", record.size)
+            })?;
+            ensure(found.first_index == first_index, || {
+                format!("H-10: first_index {} of the frame", found.first_index)
             })?;
             records.pruned = Some(record);
             records.offsets.insert(KIND_PRUNE, found.offsets);
@@ -340,13 +344,14 @@ fn note_copies(walk: &Walk, checkpoints: &[Checkpoint], notes: &mut Vec<String>)
     }
 }
 
-/// S-5: both offsets are those of frame boundaries. Behind X nothing says where those are.
+/// S-5: both offsets are those of frame boundaries. Behind X nothing says where those are, and a
+/// file that ends there is damaged by no rule: returns what is to be noted of it.
 fn check_boundaries(
     header: &Header,
     x: u64,
     ends: &BTreeMap<u64, (u32, bool)>,
-    notes: &mut Vec<String>,
-) -> Result<(), String> {
+) -> Result<Vec<String>, String> {
+    let mut notes = Vec::new();
     let offsets =
         [("carried_upto", header.carried_upto), ("compacted_upto", header.compacted_upto)];
     for (name, offset) in offsets {
@@ -358,7 +363,7 @@ fn check_boundaries(
             })?;
         }
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// H-4 (and H-2 for what was carried): when the frames below `compacted_upto` were written, all

@@ -133,6 +133,14 @@ fn the_record_and_the_header_agree() {
     let mut unpruned = before();
     unpruned.put_header(120, &[6]);
     assert_cites(decode(&unpruned.file), "H-10: a frame of kind 1 at 16384");
+    let mut frame = before().pruned();
+    let record = encoder::prune_record(&frame.entries);
+    frame.file.truncate(16_384);
+    frame.link = encoder::salted_crc(&encoder::SALT, &LOG);
+    for first_index in [0, 6] {
+        frame.frame(&record, first_index, 0, FrameOptions { kind: 3, flags: 1, ..NEXT });
+    }
+    assert_cites(decode(&frame.file), "H-10: first_index 0 of the frame");
     let mut salts = sample();
     salts.put_salts(&encoder::salt_record_without(&[(0, 5)]));
     assert_cites(decode(&salts.file), "H-11: 6 entries are pruned");
