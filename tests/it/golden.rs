@@ -189,7 +189,8 @@ fn dump_bundle(bundle: &bundle::Bundle) -> String {
             .unwrap();
     }
     for log in &bundle.logs {
-        writeln!(out, "log {} salt_root {}", uuid(&log.row.log), hex(&log.salts.root)).unwrap();
+        writeln!(out, "log {} salt_root {}", uuid(&log.row.log), hex(&log.salts.root().unwrap()))
+            .unwrap();
         for peak in &log.peaks {
             writeln!(out, "  peak {}", hex(peak)).unwrap();
         }

@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use annals::{
-    Absent, CompactOptions, ConsistencyProof, Hash, InclusionProof, Kind, Options,
-    PruneError, PruneOptions, ReadError, Workspace,
+    Absent, CompactOptions, ConsistencyProof, Hash, InclusionProof, Kind, Options, PruneError,
+    PruneOptions, ReadError, Workspace,
 };
 use proptest::{collection::vec, prelude::*};
 

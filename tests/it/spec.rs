@@ -72,6 +72,7 @@ fn limits_are_those_of_the_text() {
         ("ASSET_PREVIEW_LEN_MAX", limits::ASSET_PREVIEW_LEN_MAX as u64),
         ("RELEASE_CLAIM_COUNT_MAX", limits::RELEASE_CLAIM_COUNT_MAX.into()),
         ("PIN_COUNT_MAX", limits::PIN_COUNT_MAX),
+        ("REDACTION_REASON_LEN_MAX", limits::REDACTION_REASON_LEN_MAX as u64),
     ]);
     assert_eq!(text, reference);
 }
@@ -92,7 +93,7 @@ use Show::{Name, Number, Text};
 type Field = (usize, &'static str, Show);
 
 /// S-2.
-const HEADER: [Field; 26] = [
+const HEADER: [Field; 30] = [
     (8, "`magic`", Name),
     (2, "`version_major`", Number),
     (2, "`version_minor`", Number),
@@ -115,7 +116,11 @@ const HEADER: [Field; 26] = [
     (32, "`predecessor_root`", Name),
     (32, "`writer`", Text),
     (4, "`salts_len`", Number),
-    (36, "zero", Name),
+    (4, "zero", Name),
+    (8, "`salts_offset`", Number),
+    (8, "`compacted_upto`", Number),
+    (8, "`compacted_frames`", Number),
+    (8, "zero", Name),
     (16, "salt record (P-3): version 1, `node_count` 1, `group_count` 0", Name),
     (16, "the node: `depth` 0, `position` 0", Name),
     (32, "its value, the root of the salt tree", Name),

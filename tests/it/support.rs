@@ -332,9 +332,26 @@ pub(crate) fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
+/// Why its payload is absent, in the form of the reference decoder.
+fn absent_of(entry: &annals::Entry) -> Option<reference::entry::Absent> {
+    use reference::entry::Why;
+
+    let why = match entry.payload().err()? {
+        annals::Absent::Redacted { by, reason } => Why::Redacted { by, reason: reason.to_string() },
+        annals::Absent::Withheld => Why::Withheld,
+    };
+    Some(reference::entry::Absent {
+        payload_len: entry.header().payload_len,
+        payload_hash: *entry.payload_hash()?.as_bytes(),
+        why,
+    })
+}
+
 /// The entries of a log as the engine gives them, part by part.
 pub(crate) fn entries_of(log: &LogView) -> Vec<reference::entry::Entry> {
-    (0..log.entry_count()).map(|index| entry_of(&log.entry(index).unwrap())).collect()
+    (log.first_index()..log.entry_count())
+        .map(|index| entry_of(&log.entry(index).unwrap()))
+        .collect()
 }
 
 /// An entry of the engine in the form of the reference decoder.
@@ -347,7 +364,8 @@ pub(crate) fn entry_of(entry: &annals::Entry) -> reference::entry::Entry {
         kind: header.kind.0,
         flags: header.part.flags(),
         stream: header.stream.0,
-        payload: entry.payload().unwrap().to_vec(),
+        payload: entry.payload().unwrap_or_default().to_vec(),
+        absent: absent_of(entry),
     }
 }
 

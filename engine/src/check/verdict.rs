@@ -91,6 +91,7 @@ fn watermark(walk: &Walk<'_>, bounds: &Bounds, broken_off: Option<Published>) ->
     let checkpointed = checkpoints.map(|checkpoint| checkpoint.state.end_offset).max();
     [
         (HEAD_LEN, "the format"),
+        (walk.segment.header.compacted_upto, "the compaction that wrote it"),
         (broken_off.map_or(0, |published| published.durable_len), "the lock file"),
         (bounds.durable, "the index or the writer"),
         (walk.synced_upto, "a later frame"),

@@ -110,6 +110,11 @@ impl Entry {
         }
     }
 
+    /// The salted hash of a payload that is not there; of a change in parts that of the first such part.
+    pub fn payload_hash(&self) -> Option<Hash> {
+        self.absence().map(|(_, hash)| hash)
+    }
+
     /// The payload, if it is there.
     pub(crate) fn stored_payload(&self) -> Option<&[u8]> {
         self.content().payload()

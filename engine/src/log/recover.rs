@@ -131,7 +131,10 @@ pub(crate) fn recover(
     // Counted by entries: another replica of the log may stand here, with other offsets and all entries.
     let broken_off = published.filter(|published| reached.entry_count() < published.entry_count);
     let published_len = broken_off.map_or(0, |published| published.durable_len);
-    let watermark = HEAD_LEN.max(durable).max(walk.synced_upto).max(evidence).max(published_len);
+    // A generation was synced before it came into its place (S-7).
+    let compacted = segment.header.compacted_upto;
+    let watermark =
+        HEAD_LEN.max(compacted).max(durable).max(walk.synced_upto).max(evidence).max(published_len);
     // A group without its end is as if it had never been written, unless it was: then it is damaged.
     let incomplete =
         walk.boundary.take().filter(|_| reached.end_offset >= watermark && broken_off.is_none());

@@ -1,10 +1,12 @@
 //! Batches (section 5).
 
+use std::collections::BTreeMap;
+
 use super::bytes::{
-    Uuid, array_at, ensure, part, time, to_u64, to_usize, u8_at, u16_at, u32_at, u64_at, zero_at,
+    Uuid, array_at, ensure, part, time, to_usize, u8_at, u16_at, u32_at, u64_at, zero_at,
 };
 use super::column;
-use super::entry::Entry;
+use super::entry::{Absent, Entry, KIND_CHANGE, Why};
 use super::limits::{
     BATCH_ENTRY_COUNT_MAX, BATCH_EXTENSION_LEN_MAX, BATCH_META_LEN_MAX, BATCH_PAYLOAD_LEN_MAX,
     ENTRY_PAYLOAD_LEN_MAX, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX,
@@ -13,6 +15,10 @@ use super::merkle::Hash;
 
 /// Length of the batch header (B-1).
 const HEADER_LEN: usize = 96;
+/// Type of the extension that names absent payloads (B-8).
+const EXTENSION_ABSENT: u16 = 1;
+/// Length of a row in it.
+const ABSENT_ROW_LEN: usize = 36;
 
 /// A batch and its entries.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -84,7 +90,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, String> {
         format!("B-2: the batch ends at {end} of {} bytes", bytes.len())
     })?;
     let stored = |at: usize, len: u32| part(bytes, at, to_usize(u64::from(len))?);
-    let extensions = decode_extensions(stored(extension_at, extension_len)?)?;
+    let (extensions, absent) =
+        decode_extensions(stored(extension_at, extension_len)?, entry_count)?;
     let meta = decode_section(meta_codec, stored(meta_at, meta_len)?, meta_raw_len)
         .map_err(|e| format!("{e}, in the meta section"))?;
     let payloads = decode_section(payload_codec, stored(payload_at, payload_len)?, payload_raw_len)
@@ -103,7 +110,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, String> {
         payload_len,
         root: array_at(bytes, 64)?,
         extensions,
-        entries: decode_entries(first_index, entry_count, &meta, &payloads)?,
+        entries: decode_entries(first_index, entry_count, &meta, &payloads, &absent)?,
     })
 }
 
@@ -117,9 +124,16 @@ fn end_of(at: usize, len: u32) -> Result<usize, String> {
     at.checked_add(to_usize(u64::from(len))?).ok_or_else(|| "B-1: lengths overflow".to_owned())
 }
 
-/// Extension sections (B-3). This version knows none.
-fn decode_extensions(bytes: &[u8]) -> Result<Vec<Extension>, String> {
+/// Payload hashes of the entries whose payload is absent, by position in the batch (B-8).
+type AbsentHashes = BTreeMap<u32, Hash>;
+
+/// Extension sections (B-3): those that are kept and ignored, and what that of B-8 says.
+fn decode_extensions(
+    bytes: &[u8],
+    entry_count: u32,
+) -> Result<(Vec<Extension>, AbsentHashes), String> {
     let mut extensions = Vec::new();
+    let mut absent = AbsentHashes::new();
     let mut at = 0;
     while at < bytes.len() {
         let fill = || format!("B-3: the extension at {at} does not fit in {}", bytes.len());
@@ -128,12 +142,39 @@ fn decode_extensions(bytes: &[u8]) -> Result<Vec<Extension>, String> {
         let flags = u16_at(header, 2)?;
         let len = to_usize(u64::from(u32_at(header, 4)?))?;
         ensure(flags <= 1, || format!("B-3: extension flags {flags:#x}"))?;
-        ensure(flags == 0, || format!("B-3: critical extension {kind} is not supported"))?;
         let content = part(bytes, at.saturating_add(8), len).map_err(|_| fill())?;
-        extensions.push(Extension { kind, content: content.to_vec() });
+        if kind == EXTENSION_ABSENT {
+            ensure(flags == 1, || "B-8: the extension is not critical".to_owned())?;
+            // It has at least one row.
+            ensure(absent.is_empty(), || "B-8: the extension comes twice".to_owned())?;
+            absent = decode_absent(content, entry_count)?;
+        } else {
+            ensure(flags == 0, || format!("B-3: critical extension {kind} is not supported"))?;
+            extensions.push(Extension { kind, content: content.to_vec() });
+        }
         at = at.saturating_add(8).saturating_add(len);
     }
-    Ok(extensions)
+    Ok((extensions, absent))
+}
+
+/// The rows of the extension of B-8.
+fn decode_absent(content: &[u8], entry_count: u32) -> Result<AbsentHashes, String> {
+    let len = content.len();
+    ensure(len > 0 && len.is_multiple_of(ABSENT_ROW_LEN), || {
+        format!("B-8: {len} bytes are no rows of {ABSENT_ROW_LEN}")
+    })?;
+    let mut absent = AbsentHashes::new();
+    for row in content.chunks_exact(ABSENT_ROW_LEN) {
+        let position = u32_at(row, 0)?;
+        ensure(position < entry_count, || {
+            format!("B-8: position {position} of {entry_count} entries")
+        })?;
+        ensure(absent.last_key_value().is_none_or(|(&before, _)| before < position), || {
+            format!("B-8: position {position} does not ascend")
+        })?;
+        absent.insert(position, array_at(row, 4)?);
+    }
+    Ok(absent)
 }
 
 /// A section as it stood before compression (B-2).
@@ -168,12 +209,13 @@ fn decompress(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, String> {
     Ok(raw)
 }
 
-/// The entries from the columns (B-4, B-6) and the payloads (B-7).
+/// The entries from the columns (B-4, B-6) and the payloads (B-7) that are not absent (B-8).
 fn decode_entries(
     first_index: u64,
     entry_count: u32,
     meta: &[u8],
     payloads: &[u8],
+    absent: &AbsentHashes,
 ) -> Result<Vec<Entry>, String> {
     let n = to_usize(u64::from(entry_count))?;
     let at = &mut 0;
@@ -189,7 +231,8 @@ fn decode_entries(
 
     let mut entries: Vec<Entry> = Vec::new();
     let mut payload_at = 0_usize;
-    for i in 0..to_u64(n) {
+    for position in 0..entry_count {
+        let i = u64::from(position);
         let value = |column: &mut std::vec::IntoIter<u64>, name: &str, max: u64| {
             let value = column.next().ok_or_else(|| format!("B-4: no {name} of entry {i}"))?;
             ensure(value <= max, || format!("B-6: {name} {value} of entry {i}"))?;
@@ -204,21 +247,37 @@ fn decode_entries(
         ensure(lamport > entries.last().map_or(0, |before| before.lamport), || {
             format!("B-6: lamport {lamport} of entry {i} does not rise")
         })?;
-        let payload = part(payloads, payload_at, to_usize(payload_len)?)
+        let kind = u8::try_from(kind).map_err(|e| format!("B-6: {e}"))?;
+        let absent = absent
+            .get(&position)
+            .map(|hash| absent_payload(kind, payload_len, hash))
+            .transpose()
+            .map_err(|e| format!("{e}, entry {i}"))?;
+        let stored_len = if absent.is_some() { 0 } else { to_usize(payload_len)? };
+        let payload = part(payloads, payload_at, stored_len)
             .map_err(|_| format!("B-7: the payload of entry {i} ends too late"))?;
         payload_at = payload_at.saturating_add(payload.len());
         entries.push(Entry {
             index: first_index.saturating_add(i),
             lamport,
             timestamp: time(i64::from_le_bytes(timestamp.to_le_bytes())),
-            kind: u8::try_from(kind).map_err(|e| format!("B-6: {e}"))?,
+            kind,
             flags: u8::try_from(flags).map_err(|e| format!("B-6: {e}"))?,
             stream: u32::try_from(stream).map_err(|e| format!("B-6: {e}"))?,
             payload: payload.to_vec(),
+            absent,
         });
     }
     ensure(payload_at == payloads.len(), || {
         format!("B-7: {payload_at} bytes of payloads in {}", payloads.len())
     })?;
     Ok(entries)
+}
+
+/// What stands for an absent payload; only a change that is not empty has one (B-8).
+fn absent_payload(kind: u8, payload_len: u64, hash: &Hash) -> Result<Absent, String> {
+    ensure(kind == KIND_CHANGE, || format!("B-8: the payload of a kind {kind} is absent"))?;
+    ensure(payload_len > 0, || "B-8: an empty payload is absent".to_owned())?;
+    let payload_len = u32::try_from(payload_len).map_err(|e| format!("B-6: {e}"))?;
+    Ok(Absent { payload_len, payload_hash: *hash, why: Why::Withheld })
 }

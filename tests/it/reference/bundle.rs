@@ -1,4 +1,4 @@
-//! Bundles (section 11), as a reader without a workspace judges them.
+//! Bundles (section 11, H-12), as a reader without a workspace judges them.
 //!
 //! Every root is computed: of a log that is carried from a later entry than the first, the bundle has
 //! the peaks of what comes before. Whether those are right is for the importer, who has the entries.
@@ -9,9 +9,11 @@ use super::bytes::{
     u32_at, u64_at, zero_at,
 };
 use super::entry::{self, Row};
+use super::forgotten;
 use super::history::History;
 use super::limits::FRAME_PAYLOAD_LEN_MAX;
 use super::merkle::Hash;
+use super::prune::{self, PruneRecord};
 use super::salts::{self, Salts};
 
 /// Length of the bundle header (U-1).
@@ -51,6 +53,8 @@ pub(crate) struct BundleLog {
     /// Peaks of the first `from` entries.
     pub(crate) peaks: Vec<Hash>,
     pub(crate) salts: Salts,
+    /// The first `from` entries, handed over as pruned (H-12).
+    pub(crate) pruned: Option<PruneRecord>,
     pub(crate) batches: Vec<Batch>,
 }
 
@@ -91,12 +95,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Bundle, String> {
         let log = records.next().filter(|record| record.kind == 2);
         let log = log.ok_or_else(|| "U-3: a row without its log record".to_owned())?;
         let mut log = decode_log(log.payload, &row, from)?;
+        if let Some(record) = records.next_if(|record| record.kind == 5) {
+            log.pruned = Some(decode_pruned(record.payload, &log)?);
+        }
         while let Some(record) = records.next_if(|record| record.kind == 3) {
             let batch = batch::decode(record.payload)
                 .map_err(|e| format!("{e}, in record {}", record.sequence))?;
             log.batches.push(batch);
         }
         check_log(&log)?;
+        // A redaction stands behind what it is about: none of an entry that is carried is missing.
+        let redacted = forgotten::redacted(log.batches.iter().flat_map(|batch| &batch.entries));
+        let entries = log.batches.iter_mut().flat_map(|batch| &mut batch.entries);
+        forgotten::explain(entries, &redacted);
         bundle.logs.push(log);
     }
     if let Some(record) = records.next() {
@@ -142,7 +153,7 @@ fn decode_records<'a>(bytes: &'a [u8], salt: &Uuid) -> Result<Vec<Record<'a>>, S
         let is_critical = record.flags == 1;
         offset = offset.saturating_add(RECORD_HEADER_LEN).saturating_add(record.payload.len());
         sequence += 1;
-        if !matches!(record.kind, 1..=4) {
+        if !matches!(record.kind, 1..=5) {
             ensure(!is_critical, || format!("U-3: unknown critical record kind {}", record.kind))?;
             continue;
         }
@@ -213,16 +224,35 @@ fn decode_log(payload: &[u8], row: &Row, from: u64) -> Result<BundleLog, String>
         predecessor_root: array_at(payload, 64)?,
         peaks: peaks.chunks_exact(32).map(|p| array_at(p, 0)).collect::<Result<_, _>>()?,
         salts: salts::decode(record)?,
+        pruned: None,
         batches: Vec::new(),
     })
+}
+
+/// The prune record behind the record of `log` (H-12).
+fn decode_pruned(payload: &[u8], log: &BundleLog) -> Result<PruneRecord, String> {
+    let record = prune::decode(&log.row.log, payload)?;
+    ensure(record.size == log.from, || {
+        format!("H-12: {} entries pruned, and from {}", record.size, log.from)
+    })?;
+    ensure(record.peaks == log.peaks, || {
+        "H-12: the peaks of the prune record are not those of the log record".to_owned()
+    })?;
+    Ok(record)
 }
 
 /// The batches of a log against its row (U-3, U-4).
 fn check_log(log: &BundleLog) -> Result<(), String> {
     let name = super::bytes::uuid(&log.row.log);
     let at = |e: String| format!("{e}, in log {name}");
-    let mut history = History::new(&log.row.log, log.salts.clone());
-    history.skip_with_peaks(log.from, &log.peaks).map_err(at)?;
+    let salts = log.salts.clone();
+    let mut history = if let Some(record) = &log.pruned {
+        History::pruned(&log.row.log, salts, record).map_err(at)?
+    } else {
+        let mut history = History::new(&log.row.log, salts);
+        history.skip_with_peaks(log.from, &log.peaks).map_err(at)?;
+        history
+    };
     for batch in &log.batches {
         history.append(batch).map_err(at)?;
     }

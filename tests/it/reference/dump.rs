@@ -3,17 +3,22 @@
 use std::fmt::Write;
 
 use super::bytes::{hex, uuid};
-use super::entry::Entry;
+use super::entry::{Entry, KIND_REDACTION, KIND_SNAPSHOT, Why};
+use super::forgotten;
 use super::frame::Frame;
 use super::head::{Checkpoint, Header};
+use super::prune::PruneRecord;
 use super::recovery::{Gap, Verdict};
+use super::salts::Salts;
 use super::segment::{Segment, ServedBatch};
+use super::snapshot::{self, State};
 
 /// Payloads above this length, in bytes, are shown by their start and their hash.
 const SHOWN_LEN_MAX: usize = 64;
 
 /// A stable, human-readable dump: the header, the checkpoints, the verdict, then a line for each
-/// gap, frame, batch (with the root at its end) and entry.
+/// gap, frame, batch (with the root at its end) and entry. What section 14 adds is shown only where
+/// it is used, so that dumps of other segments stay what they were.
 pub(crate) fn dump(segment: &Segment) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail, and a dump that ended early would show as a difference.
@@ -28,6 +33,9 @@ fn write_segment(out: &mut String, segment: &Segment) -> std::fmt::Result {
         writeln!(out, "header unit {number}: {state}")?;
     }
     write_header(out, &segment.header)?;
+    if let Some(record) = &segment.pruned {
+        write_pruned(out, record)?;
+    }
     for (number, slot) in segment.checkpoints.iter().enumerate() {
         match slot {
             Err(e) => writeln!(out, "checkpoint slot {number}: damaged: {e}")?,
@@ -94,7 +102,55 @@ fn write_header(out: &mut String, header: &Header) -> std::fmt::Result {
     writeln!(out, "  predecessor_size {}", header.predecessor_size)?;
     writeln!(out, "  predecessor_root {}", hex(&header.predecessor_root))?;
     writeln!(out, "  writer {:?}", header.writer)?;
-    writeln!(out, "  salt_root {}", hex(&header.salts.root))
+    for (name, value) in [
+        ("first_index", header.first_index),
+        ("salts_offset", header.salts_offset.unwrap_or(0)),
+        ("compacted_upto", header.compacted_upto),
+        ("compacted_frames", header.compacted_frames),
+    ] {
+        if value != 0 {
+            writeln!(out, "  {name} {value}")?;
+        }
+    }
+    write_salts(out, &header.salts)
+}
+
+/// The salts that are kept; the root is all of them.
+fn write_salts(out: &mut String, salts: &Salts) -> std::fmt::Result {
+    if let Some(root) = salts.root() {
+        return writeln!(out, "  salt_root {}", hex(&root));
+    }
+    for node in &salts.nodes {
+        let (depth, position) = (node.depth, node.position);
+        writeln!(out, "  salt_node depth {depth} position {position} {}", hex(&node.value))?;
+    }
+    for kept in &salts.groups {
+        let hashes: Vec<String> = kept.salts.iter().map(|salt| hex(salt)).collect();
+        write!(out, "  salt_group {} kept {:016x}", kept.number, kept.kept)?;
+        writeln!(out, " {}", hashes.join(" "))?;
+    }
+    Ok(())
+}
+
+fn write_pruned(out: &mut String, record: &PruneRecord) -> std::fmt::Result {
+    writeln!(out, "pruned {} entries at {}", record.size, time(record.pruned))?;
+    writeln!(out, "  change_count {}", record.change_count)?;
+    writeln!(out, "  payload_bytes {}", record.payload_bytes)?;
+    writeln!(out, "  lamport {}", record.lamport)?;
+    writeln!(out, "  time_max {}", time(record.time_max))?;
+    writeln!(out, "  root {}", hex(&record.root))?;
+    for peak in &record.peaks {
+        writeln!(out, "  peak {}", hex(peak))?;
+    }
+    for named in &record.declarations {
+        write!(out, "  stream {} of entry {}", named.stream, named.index)?;
+        writeln!(out, " form {} name {}", named.form, quoted(&named.name))?;
+    }
+    for kept in &record.kept {
+        write!(out, "  kept entry {} kind {}", kept.index, kept.kind)?;
+        writeln!(out, " stream {} payload {}", kept.stream, hex(&kept.payload))?;
+    }
+    Ok(())
 }
 
 fn write_checkpoint(out: &mut String, checkpoint: &Checkpoint) -> std::fmt::Result {
@@ -157,7 +213,38 @@ fn write_entry(out: &mut String, entry: &Entry) -> std::fmt::Result {
     write!(out, "  entry {} lamport {}", entry.index, entry.lamport)?;
     write!(out, " time {} kind {}", time(entry.timestamp), entry.kind)?;
     write!(out, " flags {} stream {}", entry.flags, entry.stream)?;
-    writeln!(out, " payload {}", payload(&entry.payload))
+    let Some(absent) = &entry.absent else {
+        writeln!(out, " payload {}", payload(&entry.payload))?;
+        return write_meaning(out, entry);
+    };
+    write!(out, " payload of {} bytes absent", absent.payload_len)?;
+    write!(out, ", hash {}", hex(&absent.payload_hash))?;
+    match &absent.why {
+        Why::Withheld => writeln!(out, ", withheld"),
+        Why::Redacted { by, reason } => writeln!(out, ", redacted by {by}: {reason:?}"),
+    }
+}
+
+/// What a redaction or snapshot says, if it is well-formed.
+fn write_meaning(out: &mut String, entry: &Entry) -> std::fmt::Result {
+    if let (KIND_REDACTION, Ok(said)) = (entry.kind, forgotten::decode(&entry.payload)) {
+        let (first, end) =
+            (said.first_index, said.first_index.saturating_add(said.entry_count.into()));
+        writeln!(out, "    redacts {first}..{end}: {:?}", said.reason)?;
+    }
+    if let (KIND_SNAPSHOT, Ok(said)) = (entry.kind, snapshot::decode(&entry.payload)) {
+        for row in said.frontier {
+            write!(out, "    covers log {} size {}", uuid(&row.log), row.size)?;
+            writeln!(out, " lamport {} root {}", row.lamport, hex(&row.root))?;
+        }
+        match said.state {
+            State::Inline(state) => writeln!(out, "    state {}", payload(&state))?,
+            State::Asset { size, id } => {
+                writeln!(out, "    state asset of {size} bytes {}", hex(&id))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn time(time: Option<i64>) -> String {

@@ -1,8 +1,9 @@
-//! Entries and the payloads of control entries (section 6).
+//! Entries and the payloads of control entries (sections 6 and 12).
 
-use super::bytes::{Uuid, array_at, ensure, u64_at};
+use super::bytes::{Uuid, array_at, ensure, u8_at, u16_at, u64_at, zero_at};
 use super::limits::{
-    FRONTIER_LOG_COUNT_MAX, LAMPORT_MAX, LOG_ENTRY_COUNT_MAX, STREAM_NAME_LEN_MAX,
+    ASSET_MEDIA_TYPE_LEN_MAX, ASSET_PREVIEW_LEN_MAX, ASSET_SIZE_MAX, FRONTIER_LOG_COUNT_MAX,
+    LAMPORT_MAX, LOG_ENTRY_COUNT_MAX, STREAM_NAME_LEN_MAX,
 };
 use super::merkle::Hash;
 
@@ -12,6 +13,12 @@ pub(crate) const KIND_CHANGE: u8 = 0;
 pub(crate) const KIND_STREAM: u8 = 1;
 /// Kind of a seen entry (E-3).
 pub(crate) const KIND_SEEN: u8 = 2;
+/// Kind of a snapshot (E-3).
+pub(crate) const KIND_SNAPSHOT: u8 = 3;
+/// Kind of a claim (E-3).
+pub(crate) const KIND_ASSET: u8 = 4;
+/// Kind of a redaction (E-3).
+pub(crate) const KIND_REDACTION: u8 = 6;
 /// Flag of E-1: not the first part of a change.
 pub(crate) const FLAG_NOT_FIRST: u8 = 1;
 /// Flag of E-1: not the last part of a change.
@@ -26,13 +33,41 @@ pub(crate) struct Entry {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) stream: u32,
+    /// Empty if the payload is absent.
     pub(crate) payload: Vec<u8>,
+    pub(crate) absent: Option<Absent>,
+}
+
+/// What stands in the place of a payload that is absent (B-8).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Absent {
+    /// Length of the payload that was.
+    pub(crate) payload_len: u32,
+    pub(crate) payload_hash: Hash,
+    pub(crate) why: Why,
+}
+
+/// Why a payload is absent (H-5).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Why {
+    /// Nothing says why; so it is with a batch alone, which does not tell of redactions.
+    Withheld,
+    /// The redaction at index `by` is the first that is about the entry.
+    Redacted { by: u64, reason: String },
 }
 
 impl Entry {
-    /// The canonical header (E-1). `payload_len` fits: B-6 limits it.
+    /// Length of the payload, be it absent or not. It fits: B-6 limits it.
+    pub(crate) fn payload_len(&self) -> Result<u32, String> {
+        match &self.absent {
+            Some(absent) => Ok(absent.payload_len),
+            None => u32::try_from(self.payload.len()).map_err(|e| format!("E-1: {e}")),
+        }
+    }
+
+    /// The canonical header (E-1).
     pub(crate) fn canonical_header(&self) -> Result<[u8; 32], String> {
-        let payload_len = u32::try_from(self.payload.len()).map_err(|e| format!("E-1: {e}"))?;
+        let payload_len = self.payload_len()?;
         let mut header = Vec::new();
         header.extend(self.lamport.to_le_bytes());
         header.extend(self.timestamp.unwrap_or(i64::MIN).to_le_bytes());
@@ -114,4 +149,39 @@ pub(crate) fn check_flags(entry: &Entry) -> Result<(), String> {
     ensure(entry.flags <= 3, || format!("E-1: flags {} of entry {}", entry.flags, entry.index))?;
     let parts = entry.kind != KIND_CHANGE && entry.flags != 0;
     ensure(!parts, || format!("E-5: control entry {} has part flags", entry.index))
+}
+
+/// An asset that an entry of kind asset claims, as far as section 14 asks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Claim {
+    pub(crate) size: u64,
+    pub(crate) id: Hash,
+}
+
+/// Decodes the payload of an entry of kind asset.
+pub(crate) fn claim(payload: &[u8]) -> Result<Claim, String> {
+    ensure(payload.len() >= 48, || format!("A-2: a claim of {} bytes", payload.len()))?;
+    let form = u8_at(payload, 0)?;
+    ensure(form == 0, || format!("A-2: claim form {form}"))?;
+    zero_at(payload, 3, 1, "A-2")?;
+    zero_at(payload, 6, 2, "A-2")?;
+    let (media_type_len, name_len) =
+        (usize::from(u8_at(payload, 1)?), usize::from(u8_at(payload, 2)?));
+    let preview_len = usize::from(u16_at(payload, 4)?);
+    ensure(media_type_len <= ASSET_MEDIA_TYPE_LEN_MAX, || {
+        format!("L-1: a media type of {media_type_len} bytes")
+    })?;
+    ensure(preview_len <= ASSET_PREVIEW_LEN_MAX, || format!("L-1: a preview of {preview_len}"))?;
+    let name_at = 48 + media_type_len;
+    let end = name_at + name_len + preview_len;
+    ensure(payload.len() == end, || format!("A-2: a claim of {}, not {end}", payload.len()))?;
+    let media_type = payload.get(48..name_at).unwrap_or_default();
+    ensure(media_type.iter().all(u8::is_ascii_graphic), || "A-2: media type".to_owned())?;
+    let name = payload.get(name_at..name_at + name_len).unwrap_or_default();
+    let name = std::str::from_utf8(name).map_err(|e| format!("A-2: name: {e}"))?;
+    let is_plain = |c: char| c != '/' && !c.is_ascii_control();
+    ensure(name.chars().all(is_plain), || format!("A-2: name {name:?}"))?;
+    let size = u64_at(payload, 8)?;
+    ensure(size <= ASSET_SIZE_MAX, || format!("L-1: an asset of {size} bytes"))?;
+    Ok(Claim { size, id: array_at(payload, 16)? })
 }

@@ -1,6 +1,8 @@
 //! Frames (section 4): what makes one valid by itself, at an offset of a file.
 
-use super::bytes::{ensure, part, roundup, salted_crc, to_usize, u8_at, u32_at, u64_at, zero_at};
+use super::bytes::{
+    ensure, part, roundup, salted_crc, to_u64, to_usize, u8_at, u32_at, u64_at, zero_at,
+};
 use super::head::Header;
 use super::limits::FRAME_PAYLOAD_LEN_MAX;
 
@@ -8,6 +10,10 @@ use super::limits::FRAME_PAYLOAD_LEN_MAX;
 pub(crate) const HEADER_LEN: usize = 72;
 /// Kind of a batch (F-4).
 pub(crate) const KIND_BATCH: u8 = 1;
+/// Kind of a salt record (F-4).
+pub(crate) const KIND_SALTS: u8 = 2;
+/// Kind of a prune record (F-4).
+pub(crate) const KIND_PRUNE: u8 = 3;
 
 const FLAG_CRITICAL: u8 = 1;
 const FLAG_COPY: u8 = 2;
@@ -127,4 +133,60 @@ pub(crate) fn frame_at(file: &[u8], offset: u64, head: &Header) -> Result<Frame,
     let frame = header_at(file, offset, head)?;
     check_body(file, &frame, head)?;
     Ok(frame)
+}
+
+/// A record that stands in two frames, one behind the other (P-5, H-10).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Twice {
+    pub(crate) payload: Vec<u8>,
+    /// That of the frame that was taken.
+    pub(crate) first_index: u64,
+    /// Where the two frames start.
+    pub(crate) offsets: [u64; 2],
+}
+
+/// The record of `kind` that the frame at `offset` holds, and the frame behind it once more: from
+/// the first of the two that is valid. `rule` is the one that says so.
+pub(crate) fn twice(
+    file: &[u8],
+    offset: u64,
+    kind: u8,
+    head: &Header,
+    rule: &'static str,
+) -> Result<Twice, String> {
+    let of_kind = |frame: Frame| {
+        ensure(frame.kind == kind, || {
+            format!("{rule}: a frame of kind {} at {}", frame.kind, frame.frame_offset)
+        })?;
+        Ok::<Frame, String>(frame)
+    };
+    let broken = match frame_at(file, offset, head) {
+        Err(reason) => reason,
+        Ok(first) => {
+            let first = of_kind(first)?;
+            let payload = first.payload(file)?.to_vec();
+            if let Ok(second) = frame_at(file, first.end(), head) {
+                let second = of_kind(second)?;
+                ensure(second.payload(file)? == payload, || {
+                    format!("{rule}: the frames at {offset} and {} differ", first.end())
+                })?;
+            }
+            let offsets = [offset, first.end()];
+            return Ok(Twice { payload, first_index: first.first_index, offsets });
+        }
+    };
+    // The first one does not tell how long it is, but it is as long as the second.
+    let len_max = roundup(72 + u64::from(FRAME_PAYLOAD_LEN_MAX) + 8, head.align());
+    let mut at = offset.saturating_add(head.align());
+    while at <= offset.saturating_add(len_max) && at < to_u64(file.len()) {
+        let second = frame_at(file, at, head).ok().filter(|second| second.kind == kind);
+        if let Some(second) =
+            second.filter(|second| at.checked_sub(second.frame_len) == Some(offset))
+        {
+            let (payload, offsets) = (second.payload(file)?.to_vec(), [offset, at]);
+            return Ok(Twice { payload, first_index: second.first_index, offsets });
+        }
+        at = at.saturating_add(head.align());
+    }
+    Err(format!("{rule}: neither frame from {offset} on is valid ({broken}), the head is damaged"))
 }

@@ -34,10 +34,19 @@ pub(crate) struct Header {
     pub(crate) log: Uuid,
     pub(crate) salt: [u8; 16],
     pub(crate) created: Option<i64>,
+    /// Entries that were pruned (H-10).
+    pub(crate) first_index: u64,
     pub(crate) predecessor_log: Uuid,
     pub(crate) predecessor_size: u64,
     pub(crate) predecessor_root: Hash,
     pub(crate) writer: String,
+    /// Where the frame starts that holds the salt record, if the header unit does not (P-5).
+    pub(crate) salts_offset: Option<u64>,
+    /// Offset below which all frames were written by compactions (H-2).
+    pub(crate) compacted_upto: u64,
+    pub(crate) compacted_frames: u64,
+    /// The salts of the record in the header unit; if it stands in a frame, it is for whoever reads
+    /// frames to put them here.
     pub(crate) salts: Salts,
 }
 
@@ -95,17 +104,42 @@ fn decode_unit(unit: &[u8]) -> Result<Header, String> {
     ensure(incompatible == 0, || refused(format!("incompatible features {incompatible:#x}")))?;
     let hash_suite = u8_at(unit, 13)?;
     ensure(hash_suite == 1, || refused(format!("hash suite {hash_suite}")))?;
-    let first_index = u64_at(unit, 120)?;
-    ensure(first_index == 0, || refused(format!("first index {first_index}")))?;
 
     let align_log2 = u8_at(unit, 14)?;
     ensure(matches!(align_log2, 3 | 12), || format!("S-2: align_log2 {align_log2}"))?;
     let flags = u8_at(unit, 15)?;
     ensure(flags <= 1, || format!("S-2, G-3: flags {flags:#x}"))?;
-    zero_at(unit, 220, 36, "S-2")?;
+    zero_at(unit, 220, 4, "S-2")?;
+    zero_at(unit, 248, 8, "S-2")?;
+    let first_index = u64_at(unit, 120)?;
+    ensure(first_index <= LOG_ENTRY_COUNT_MAX, || format!("S-5: first_index {first_index}"))?;
+    let align = 1 << align_log2;
+    let boundary = |name: &str, at: usize| {
+        let offset = u64_at(unit, at)?;
+        let fits = offset == 0 || (offset >= HEAD_LEN && offset.is_multiple_of(align));
+        ensure(fits, || format!("S-5: {name} {offset} is no frame boundary"))?;
+        Ok::<u64, String>(offset)
+    };
+    let carried_upto = boundary("carried_upto", 40)?;
+    let compacted_upto = boundary("compacted_upto", 232)?;
+    ensure(carried_upto <= compacted_upto, || {
+        format!("S-5: carried_upto {carried_upto} above compacted_upto {compacted_upto}")
+    })?;
+    let compacted_frames = u64_at(unit, 240)?;
+    ensure(compacted_upto > 0 || compacted_frames == 0, || {
+        format!("S-5: {compacted_frames} compacted frames below 0")
+    })?;
     let salts_len = to_usize(u64::from(u32_at(unit, 216)?))?;
     let salts_end = SALTS_AT.saturating_add(salts_len);
-    ensure(salts_end <= CRC_AT, || format!("S-2: salts_len {salts_len}"))?;
+    ensure(salts_end <= CRC_AT, || format!("S-5: salts_len {salts_len}"))?;
+    let salts_offset = Some(boundary("salts_offset", 224)?).filter(|&offset| offset != 0);
+    ensure((salts_len == 0) == salts_offset.is_some(), || {
+        format!("S-5: salts_len {salts_len} and salts_offset {}", salts_offset.unwrap_or(0))
+    })?;
+    let salts = match salts_offset {
+        None => salts::decode(part(unit, SALTS_AT, salts_len)?)?,
+        Some(_) => Salts::default(),
+    };
     if part(unit, 128, 16)? == [0; 16] {
         zero_at(unit, 144, 40, "S-5")?;
     }
@@ -116,17 +150,21 @@ fn decode_unit(unit: &[u8]) -> Result<Header, String> {
         preallocated: flags == 1,
         compatible_features: u64_at(unit, 16)?,
         generation: u64_at(unit, 32)?,
-        carried_upto: u64_at(unit, 40)?,
+        carried_upto,
         workspace: array_at(unit, 48)?,
         client: array_at(unit, 64)?,
         log: array_at(unit, 80)?,
         salt: array_at(unit, 96)?,
         created: time_at(unit, 112)?,
+        first_index,
         predecessor_log: array_at(unit, 128)?,
         predecessor_size: u64_at(unit, 144)?,
         predecessor_root: array_at(unit, 152)?,
-        salts: salts::decode(part(unit, SALTS_AT, salts_len)?)?,
         writer,
+        salts_offset,
+        compacted_upto,
+        compacted_frames,
+        salts,
     })
 }
 

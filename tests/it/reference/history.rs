@@ -7,10 +7,11 @@
 use std::collections::HashSet;
 
 use super::batch::Batch;
-use super::bytes::{Uuid, ensure, to_u64};
+use super::bytes::{Uuid, ensure};
 use super::entry::{self, Entry, FLAG_NOT_FIRST, FLAG_NOT_LAST};
 use super::limits::STREAM_COUNT_MAX;
-use super::merkle::{self, Hash, Tree};
+use super::merkle::{self, Hash, Roots, Tree};
+use super::prune::PruneRecord;
 use super::salts::Salts;
 
 /// What a log holds so far.
@@ -20,6 +21,8 @@ pub(crate) struct History {
     salts: Salts,
     /// None once entries are missing.
     tree: Option<Tree>,
+    /// The roots of all sizes that can be known.
+    pub(crate) roots: Roots,
     /// Index of the next entry.
     pub(crate) end_index: u64,
     /// Clock of the last entry, 0 if there is none.
@@ -45,6 +48,7 @@ impl History {
             log: *log,
             salts,
             tree: Some(Tree::new(log)),
+            roots: Roots::from(Tree::new(log)),
             end_index: 0,
             lamport: 0,
             before_is_known: true,
@@ -56,6 +60,24 @@ impl History {
             payload_bytes: 0,
             time_max: None,
         }
+    }
+
+    /// The history of a log of which everything that `record` stands for was pruned (H-10, H-11).
+    pub(crate) fn pruned(log: &Uuid, salts: Salts, record: &PruneRecord) -> Result<Self, String> {
+        let tree = Tree::from_peaks(log, record.size, &record.peaks)?;
+        let declared = record.declarations.iter();
+        Ok(Self {
+            roots: Roots::from(tree.clone()),
+            tree: Some(tree),
+            end_index: record.size,
+            lamport: record.lamport,
+            stream_count: declared.clone().map(|named| named.stream).max().unwrap_or(0),
+            stream_names: declared.map(|named| (named.form, named.name.clone())).collect(),
+            change_count: record.change_count,
+            payload_bytes: record.payload_bytes,
+            time_max: record.time_max,
+            ..Self::new(log, salts)
+        })
     }
 
     /// The entries from the next one up to `end_index` are unknown.
@@ -74,7 +96,9 @@ impl History {
     /// As [`History::skip_to`], but the hashes of what is skipped are known by its peaks (U-3).
     pub(crate) fn skip_with_peaks(&mut self, end_index: u64, peaks: &[Hash]) -> Result<(), String> {
         self.skip_to(end_index);
-        self.tree = Some(Tree::from_peaks(&self.log, end_index, peaks)?);
+        let tree = Tree::from_peaks(&self.log, end_index, peaks)?;
+        self.roots = Roots::from(tree.clone());
+        self.tree = Some(tree);
         Ok(())
     }
 
@@ -123,19 +147,31 @@ impl History {
         self.check_stream(entry)?;
         self.check_parts(entry)?;
 
+        let payload_hash = self.payload_hash(entry)?;
         if let Some(tree) = &mut self.tree {
-            let salt = self.salts.of(entry.index)?;
-            let payload_hash = merkle::payload_hash(&self.log, &salt, &entry.payload);
-            tree.push(merkle::leaf(&self.log, &entry.canonical_header()?, &payload_hash));
+            let leaf = merkle::leaf(&self.log, &entry.canonical_header()?, &payload_hash);
+            tree.push(leaf);
+            self.roots.leaves.push(leaf);
         }
         if entry.kind == entry::KIND_CHANGE && entry.flags & FLAG_NOT_FIRST == 0 {
             self.change_count += 1;
         }
-        self.payload_bytes = self.payload_bytes.saturating_add(to_u64(entry.payload.len()));
+        self.payload_bytes = self.payload_bytes.saturating_add(u64::from(entry.payload_len()?));
         self.time_max = self.time_max.max(entry.timestamp);
         self.end_index += 1;
         self.before_is_known = true;
         Ok(())
+    }
+
+    /// M-2; an entry whose salt is erased has no payload here (H-4).
+    fn payload_hash(&self, entry: &Entry) -> Result<Hash, String> {
+        if let Some(absent) = &entry.absent {
+            return Ok(absent.payload_hash);
+        }
+        let salt = self.salts.of(entry.index)?;
+        let erased = || format!("H-4: entry {} has a payload, but its salt is erased", entry.index);
+        let salt = salt.ok_or_else(erased)?;
+        Ok(merkle::payload_hash(&self.log, &salt, &entry.payload))
     }
 
     /// E-8; where the entry before is not known, its clock is at least the number of entries.

@@ -109,3 +109,34 @@ impl Tree {
         root_of(&self.log, self.size, &mth_of_peaks(&self.log, &self.peaks()))
     }
 }
+
+/// The roots of a log whose first entries may be pruned (H-11).
+#[derive(Clone, Debug)]
+pub(crate) struct Roots {
+    /// The tree of what comes before the first leaf.
+    before: Tree,
+    /// The leaves that are known, in order.
+    pub(crate) leaves: Vec<Hash>,
+}
+
+impl From<Tree> for Roots {
+    fn from(before: Tree) -> Self {
+        Self { before, leaves: Vec::new() }
+    }
+}
+
+impl Roots {
+    /// The root of the first `size` entries (M-5), leaf by leaf from the peaks.
+    pub(crate) fn at(&self, size: u64) -> Result<Hash, String> {
+        let first = self.before.size();
+        let count = size.checked_sub(first);
+        let count = count.ok_or_else(|| format!("H-11: {size} entries, and {first} are pruned"))?;
+        let leaves = self.leaves.get(..super::bytes::to_usize(count)?);
+        let leaves = leaves.ok_or_else(|| format!("M-5: not all of {size} entries are known"))?;
+        let mut tree = self.before.clone();
+        for leaf in leaves {
+            tree.push(*leaf);
+        }
+        Ok(tree.root())
+    }
+}

@@ -25,6 +25,7 @@
 //! | [`recovery`] | 9 |
 //! | [`bundle`] | 11 |
 //! | [`pack`] | 13 |
+//! | [`forgotten`], [`snapshot`], [`prune`] | 14 |
 //! | [`segment`], [`dump`] | all of it, for one file |
 
 pub(crate) mod batch;
@@ -33,14 +34,17 @@ pub(crate) mod bytes;
 pub(crate) mod column;
 pub(crate) mod dump;
 pub(crate) mod entry;
+pub(crate) mod forgotten;
 pub(crate) mod frame;
 pub(crate) mod head;
 pub(crate) mod history;
 pub(crate) mod merkle;
 pub(crate) mod pack;
+pub(crate) mod prune;
 pub(crate) mod recovery;
 pub(crate) mod salts;
 pub(crate) mod segment;
+pub(crate) mod snapshot;
 
 mod tests;
 
@@ -63,4 +67,5 @@ pub(crate) mod limits {
     pub(crate) const ASSET_PREVIEW_LEN_MAX: usize = 1_024;
     pub(crate) const RELEASE_CLAIM_COUNT_MAX: u32 = 32_768;
     pub(crate) const PIN_COUNT_MAX: u64 = 16_777_216;
+    pub(crate) const REDACTION_REASON_LEN_MAX: usize = 1_024;
 }

@@ -106,7 +106,8 @@ impl Reached {
 
 /// Walks a whole segment whose head is sound.
 pub(crate) fn walk(file: &[u8], head: &Header, known: Witnesses<'_>) -> Walk {
-    let start = Reached { offset: HEAD_LEN, index: 0, link: head.link_seed(), opening: 1 };
+    let (index, link) = (head.first_index, head.link_seed());
+    let start = Reached { offset: HEAD_LEN, index, link, opening: 1 };
     walk_from(file, head, known, start)
 }
 
@@ -138,6 +139,7 @@ fn walk_from(file: &[u8], head: &Header, known: Witnesses<'_>, start: Reached) -
     let checkpoints = known.checkpoints;
     let e = to_u64(file.len());
     let mut w = checkpoints.iter().map(|c| c.durable_len).max().unwrap_or(0).max(HEAD_LEN);
+    w = w.max(head.compacted_upto);
 
     let mut reached = start;
     let mut sequence = Vec::new();

@@ -146,6 +146,9 @@ impl Claims {
                 released.filter(|released| is_pruned(&released.by) && !is_pruned(&released.claim));
             kept.extend(still.map(|released| released.by.index));
         }
+        // What cannot be understood keeps collections from removing anything, pruned or not.
+        let doubts = self.settled.doubts.keys().chain(self.recent.doubts.keys());
+        kept.extend(doubts.filter(|(of, index)| *of == log && *index < size).map(|(_, at)| *at));
         kept
     }
 

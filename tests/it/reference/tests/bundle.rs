@@ -2,7 +2,10 @@
 
 use super::assert_cites;
 use super::encoder::{self, CLIENT, LOG, WORKSPACE, Writer, put, salted_crc};
+use super::forgotten::redaction;
+use super::pruned::before;
 use crate::reference::bundle::decode;
+use crate::reference::entry::{KIND_REDACTION, Why};
 
 const BUNDLE: [u8; 16] = [0x66; 16];
 
@@ -192,6 +195,84 @@ fn the_row_is_the_last_word() {
     let mut count = sample(2);
     count[1].2[96] = 2;
     assert_cites(decode(&complete(&count)), "U-3: 2 peaks of 2");
+}
+
+/// A bundle of a log whose first six entries are handed over as pruned, with two more.
+fn pruned() -> Vec<Record> {
+    let mut writer = before();
+    let record = encoder::prune_record(&writer.entries);
+    let peaks = encoder::peaks_of(&writer.leaves);
+    let mut log = log_record(&peaks);
+    log.truncate(log.len() - 64);
+    log.extend(encoder::salt_record_without(&[(0, 6)]));
+    let mut entry = writer.change(b"in a stream");
+    entry.stream = 2;
+    let first = writer.batch(&[entry]);
+    let second = writer.batch(&[writer.change(b"h")]);
+    let frontier = row(LOG, 8, 8, &encoder::root_of(&writer.leaves), 6);
+    vec![(1, 1, frontier), (2, 1, log), (5, 1, record), (3, 1, first), (3, 1, second)]
+}
+
+#[test]
+fn a_pruned_log_is_handed_over_with_its_record() {
+    let bundle = decode(&complete(&pruned())).unwrap();
+    let [log] = bundle.logs.as_slice() else { panic!("{:?}", bundle.logs) };
+    let record = log.pruned.as_ref().unwrap();
+    assert_eq!((log.from, record.size, record.declarations.len()), (6, 6, 2));
+    assert_eq!(log.batches.len(), 2);
+
+    // Who has the entries needs no record of them.
+    let mut without = pruned();
+    without.remove(2);
+    assert!(decode(&complete(&without)).unwrap().logs[0].pruned.is_none());
+
+    let mut twice = pruned();
+    twice.insert(3, twice[2].clone());
+    assert_cites(decode(&complete(&twice)), "U-3");
+    let mut late = pruned();
+    late.swap(2, 3);
+    assert_cites(decode(&complete(&late)), "U-3");
+    let mut early = pruned();
+    early.swap(1, 2);
+    assert_cites(decode(&complete(&early)), "U-3: a row without its log record");
+    let mut optional = pruned();
+    optional[2].1 = 0;
+    assert_cites(decode(&complete(&optional)), "U-3: record kind 5 is not critical");
+    let mut fewer = pruned();
+    fewer[2].2 = encoder::prune_record(&before().entries[..5]);
+    assert_cites(decode(&complete(&fewer)), "H-12: 5 entries pruned, and from 6");
+    let mut other = before().entries;
+    other[0].payload = b"z".to_vec();
+    let mut peaks = pruned();
+    peaks[2].2 = encoder::prune_record(&other);
+    assert_cites(decode(&complete(&peaks)), "H-12: the peaks");
+    let mut lamport = pruned();
+    lamport[2].2[64] = 7;
+    assert_cites(decode(&complete(&lamport)), "E-8");
+}
+
+#[test]
+fn a_bundle_has_absent_payloads_as_they_are() {
+    let mut writer = Writer::new();
+    let change = writer.change(b"a");
+    writer.entries.push(change);
+    let mut entry = writer.change(&redaction(0, 1, b"by mistake"));
+    entry.kind = KIND_REDACTION;
+    writer.entries.push(entry);
+    let entries = writer.take_entries();
+    writer.batch(&entries);
+    let root = encoder::root_of(&writer.leaves);
+    let batch = encoder::batch_without(&entries, &[0], &root);
+    let mut log = log_record(&[]);
+    log.truncate(log.len() - 64);
+    log.extend(encoder::salt_record_without(&[(0, 1)]));
+    let frontier = row(LOG, 2, 2, &root, 0);
+    let mut records = vec![(1, 1, frontier), (2, 1, log), (3, 1, batch)];
+    let bundle = decode(&complete(&records)).unwrap();
+    let gone = bundle.logs[0].batches[0].entries[0].absent.clone().unwrap();
+    assert_eq!(gone.why, Why::Redacted { by: 1, reason: "by mistake".into() });
+    records[2].2 = encoder::batch(&entries, &root);
+    assert_cites(decode(&complete(&records)), "H-4: entry 0 has a payload");
 }
 
 #[test]

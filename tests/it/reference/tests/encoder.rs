@@ -22,28 +22,39 @@ fn keyed(key: &[u8; 32], x: &[u8]) -> [u8; 32] {
     *blake3::keyed_hash(key, x).as_bytes()
 }
 
+fn xof<const N: usize>(key: &[u8; 32], x: &[u8]) -> [u8; N] {
+    let mut output = [0; N];
+    blake3::Hasher::new_keyed(key).update(x).finalize_xof().fill(&mut output);
+    output
+}
+
+/// P-1: the children of a node.
+fn children_of(node: &[u8; 32]) -> [[u8; 32]; 2] {
+    let both: [u8; 64] = xof(node, b"annals v1 salt node");
+    [both[..32].try_into().unwrap(), both[32..].try_into().unwrap()]
+}
+
 /// P-1 and P-2 by recursion from the root.
 pub(super) fn salt_of(index: u64) -> [u8; 16] {
     fn descend(node: [u8; 32], bits_left: u32, group: u64) -> [u8; 32] {
         if bits_left == 0 {
             return node;
         }
-        let mut children = [0; 64];
-        let xof = blake3::Hasher::new_keyed(&node).update(b"annals v1 salt node").finalize_xof();
-        { xof }.fill(&mut children);
         let is_right = (group >> (bits_left - 1)) & 1 == 1;
-        let child = if is_right { &children[32..] } else { &children[..32] };
-        descend(child.try_into().unwrap(), bits_left - 1, group)
+        descend(children_of(&node)[usize::from(is_right)], bits_left - 1, group)
     }
-    let leaf = descend(SALT_ROOT, 42, index / 64);
-    let mut salts = [0; 1024];
-    let mut hasher = blake3::Hasher::new_keyed(&leaf);
-    hasher.update(b"annals v1 salt group").finalize_xof().fill(&mut salts);
+    let salts: [u8; 1024] = xof(&descend(SALT_ROOT, 42, index / 64), b"annals v1 salt group");
     let at = usize::try_from(index % 64).unwrap() * 16;
     salts[at..at + 16].try_into().unwrap()
 }
 
-/// M-2 and M-3.
+/// M-2, also of an entry whose salt is erased: the hash is what it was before.
+pub(super) fn payload_hash_of(entry: &Entry) -> [u8; 32] {
+    let salted = [salt_of(entry.index).as_slice(), &entry.payload].concat();
+    keyed(&blake3::derive_key("annals v1 payload", &LOG), &salted)
+}
+
+/// M-3.
 pub(super) fn leaf_of(entry: &Entry) -> [u8; 32] {
     let mut header = [0; 32];
     put(&mut header, 0, &entry.lamport.to_le_bytes());
@@ -51,9 +62,8 @@ pub(super) fn leaf_of(entry: &Entry) -> [u8; 32] {
     put(&mut header, 16, &u32::try_from(entry.payload.len()).unwrap().to_le_bytes());
     put(&mut header, 20, &entry.stream.to_le_bytes());
     put(&mut header, 24, &[entry.kind, entry.flags]);
-    let salted = [salt_of(entry.index).as_slice(), &entry.payload].concat();
-    let payload_hash = keyed(&blake3::derive_key("annals v1 payload", &LOG), &salted);
-    keyed(&blake3::derive_key("annals v1 leaf", &LOG), &[header, payload_hash].concat())
+    let leaf_key = blake3::derive_key("annals v1 leaf", &LOG);
+    keyed(&leaf_key, &[header, payload_hash_of(entry)].concat())
 }
 
 /// Level by level: a node without a sibling moves up as it is, which gives the shape of M-4.
@@ -77,7 +87,7 @@ pub(super) fn root_of(leaves: &[[u8; 32]]) -> [u8; 32] {
 }
 
 /// M-4: the roots of the perfect subtrees, by cutting the leaves at the one bits.
-fn peaks_of(mut leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
+pub(super) fn peaks_of(mut leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
     let node_key = blake3::derive_key("annals v1 node", &LOG);
     let mut peaks = Vec::new();
     while !leaves.is_empty() {
@@ -98,6 +108,51 @@ pub(super) fn salt_record() -> Vec<u8> {
     put(&mut record, 8, &1_u32.to_le_bytes());
     put(&mut record, 32, &SALT_ROOT);
     record
+}
+
+/// The salt record in which those of the `erased` entries, each a first one and the one behind the
+/// last, are erased (P-4).
+pub(super) fn salt_record_without(erased: &[(u64, u64)]) -> Vec<u8> {
+    /// Appends what is left of the subtree of `node` to nodes and groups.
+    fn prune(
+        node: [u8; 32],
+        depth: u32,
+        position: u64,
+        erased: &[(u64, u64)],
+        out: &mut [Vec<Vec<u8>>; 2],
+    ) {
+        let entries = 64 << (42 - depth);
+        let (first, end) = (position * entries, (position + 1) * entries);
+        if erased.iter().all(|&(from, to)| to <= first || from >= end) {
+            let mut bytes = vec![0; 48];
+            put(&mut bytes, 0, &[u8::try_from(depth).unwrap()]);
+            put(&mut bytes, 8, &position.to_le_bytes());
+            put(&mut bytes, 16, &node);
+            out[0].push(bytes);
+        } else if erased.iter().any(|&(from, to)| from <= first && to >= end) {
+            // Nothing is left.
+        } else if depth < 42 {
+            for (child, side) in children_of(&node).into_iter().zip(0..) {
+                prune(child, depth + 1, 2 * position + side, erased, out);
+            }
+        } else {
+            let kept: Vec<u64> = (first..end)
+                .filter(|i| !erased.iter().any(|&(from, to)| (from..to).contains(i)))
+                .collect();
+            let bits: u64 = kept.iter().map(|index| 1 << (index - first)).sum();
+            let mut bytes = [position.to_le_bytes(), bits.to_le_bytes()].concat();
+            bytes.extend(kept.into_iter().flat_map(salt_of));
+            out[1].push(bytes);
+        }
+    }
+    let mut out = [Vec::new(), Vec::new()];
+    prune(SALT_ROOT, 0, 0, erased, &mut out);
+    let mut record = vec![0; 16];
+    put(&mut record, 0, &[1]);
+    for (at, items) in [(8, &out[0]), (12, &out[1])] {
+        put(&mut record, at, &u32::try_from(items.len()).unwrap().to_le_bytes());
+    }
+    [record, out.concat().concat()].concat()
 }
 
 pub(super) fn varint(mut value: u64) -> Vec<u8> {
@@ -142,6 +197,79 @@ pub(super) fn batch(entries: &[Entry], root: &[u8; 32]) -> Vec<u8> {
     put(&mut header, 56, &[payload_len, payload_len].concat());
     put(&mut header, 64, root);
     [header, meta, payloads].concat()
+}
+
+/// The same batch without the payloads at these positions (B-8).
+pub(super) fn batch_without(entries: &[Entry], positions: &[usize], root: &[u8; 32]) -> Vec<u8> {
+    let (meta, _) = sections(entries);
+    let there = (0..entries.len()).filter(|position| !positions.contains(position));
+    let payloads: Vec<u8> = there.flat_map(|position| entries[position].payload.clone()).collect();
+    let rows = positions.iter().map(|&position| {
+        let number = u32::try_from(position).unwrap().to_le_bytes();
+        [number.as_slice(), &payload_hash_of(&entries[position])].concat()
+    });
+    let extension = extension(1, 1, &rows.collect::<Vec<_>>().concat());
+    let mut header = batch(entries, root)[..96].to_vec();
+    put(&mut header, 44, &u32::try_from(extension.len()).unwrap().to_le_bytes());
+    let payload_len = u32::try_from(payloads.len()).unwrap().to_le_bytes();
+    put(&mut header, 56, &[payload_len, payload_len].concat());
+    [header, extension, meta, payloads].concat()
+}
+
+/// An extension section (B-3).
+pub(super) fn extension(kind: u16, flags: u16, content: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(content.len()).unwrap().to_le_bytes();
+    [[kind.to_le_bytes(), flags.to_le_bytes()].as_flattened(), &len, content].concat()
+}
+
+/// The prune record of the first entries of a log (H-10). It keeps the entries of kind asset.
+pub(super) fn prune_record(entries: &[Entry]) -> Vec<u8> {
+    let leaves: Vec<[u8; 32]> = entries.iter().map(leaf_of).collect();
+    let number = |count: usize| u32::try_from(count).unwrap().to_le_bytes();
+    let of_kind = |kind: u8| entries.iter().filter(move |entry| entry.kind == kind);
+    let peaks = peaks_of(&leaves);
+    let mut record = vec![0; 96];
+    put(&mut record, 0, &[1]);
+    put(&mut record, 4, &number(peaks.len()));
+    put(&mut record, 8, &u64::try_from(entries.len()).unwrap().to_le_bytes());
+    put(&mut record, 16, &root_of(&leaves));
+    put(&mut record, 48, &counts_of(entries));
+    put(&mut record, 80, &1_800_000_000_000_000_i64.to_le_bytes());
+    put(&mut record, 88, &number(of_kind(1).count()));
+    put(&mut record, 92, &number(of_kind(4).count()));
+    record.extend(peaks.concat());
+    for entry in of_kind(1) {
+        let (form, name) = entry.payload.split_first().unwrap();
+        record.extend(entry.stream.to_le_bytes());
+        record.extend([*form, u8::try_from(name.len()).unwrap(), 0, 0]);
+        record.extend(entry.index.to_le_bytes());
+        record.extend(name);
+    }
+    for entry in of_kind(4) {
+        record.extend(entry.index.to_le_bytes());
+        record.extend(entry.timestamp.unwrap_or(i64::MIN).to_le_bytes());
+        record.extend(entry.stream.to_le_bytes());
+        record.extend(number(entry.payload.len()));
+        record.extend([entry.kind, 0, 0, 0, 0, 0, 0, 0]);
+        record.extend(&entry.payload);
+    }
+    record
+}
+
+/// Changes, payload bytes, clock and latest time of the first entries of a log, as they stand side
+/// by side in a prune record (H-10).
+fn counts_of(entries: &[Entry]) -> Vec<u8> {
+    let changes = entries.iter().filter(|e| e.kind == 0 && e.flags & 1 == 0).count();
+    let payload_bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+    let lamport = entries.last().map_or(0, |entry| entry.lamport);
+    let time_max = entries.iter().filter_map(|e| e.timestamp).max().unwrap_or(i64::MIN);
+    [
+        u64::try_from(changes).unwrap().to_le_bytes(),
+        u64::try_from(payload_bytes).unwrap().to_le_bytes(),
+        lamport.to_le_bytes(),
+        time_max.to_le_bytes(),
+    ]
+    .concat()
 }
 
 /// What a test may choose for a frame.
@@ -207,6 +335,53 @@ impl Writer {
         writer
     }
 
+    /// An empty file of the same log, in its next generation: what is written to it goes on behind
+    /// the entries that this one has.
+    pub(super) fn rewritten(&self) -> Self {
+        let mut writer =
+            Self { entries: self.entries.clone(), leaves: self.leaves.clone(), ..Self::new() };
+        writer.put_header(32, &[1]);
+        writer
+    }
+
+    /// The same without the entries: only the first two frames tell of them (H-10).
+    pub(super) fn pruned(&self) -> Self {
+        let mut writer = self.rewritten();
+        let count = u64::try_from(self.entries.len()).unwrap();
+        writer.put_header(120, &count.to_le_bytes());
+        writer.put_salts(&salt_record_without(&[(0, count)]));
+        writer.record(3, &prune_record(&self.entries));
+        writer
+    }
+
+    /// The entries that are to be written again to a file that has none yet.
+    pub(super) fn take_entries(&mut self) -> Vec<Entry> {
+        self.leaves.clear();
+        std::mem::take(&mut self.entries)
+    }
+
+    /// Appends the two frames of a record (P-5, H-10).
+    pub(super) fn record(&mut self, kind: u8, payload: &[u8]) {
+        let options = FrameOptions { kind, flags: 1, generation: 1, ..FrameOptions::default() };
+        let first_index = self.entries.len().try_into().unwrap();
+        self.frame(payload, first_index, 0, options);
+        self.frame(payload, first_index, 0, options);
+    }
+
+    /// Puts a salt record in the header (S-2).
+    pub(super) fn put_salts(&mut self, record: &[u8]) {
+        let mut padded = record.to_vec();
+        padded.resize(3836, 0);
+        self.put_header(256, &padded);
+        self.put_header(216, &u32::try_from(record.len()).unwrap().to_le_bytes());
+    }
+
+    /// Says that all frames so far were written by a compaction (H-2).
+    pub(super) fn put_compacted(&mut self) {
+        let upto = self.len().to_le_bytes();
+        self.put_header(232, &upto);
+    }
+
     /// Changes both header units at `offset`.
     pub(super) fn put_header(&mut self, offset: usize, field: &[u8]) {
         put(&mut self.file, offset, field);
@@ -260,6 +435,7 @@ impl Writer {
             flags: 0,
             stream: 0,
             payload: payload.to_vec(),
+            absent: None,
         }
     }
 
@@ -278,6 +454,19 @@ impl Writer {
         batch(entries, &root_of(&self.leaves))
     }
 
+    /// Appends a frame with one batch that lacks the payloads at these positions.
+    pub(super) fn commit_without(
+        &mut self,
+        entries: &[Entry],
+        positions: &[usize],
+        o: FrameOptions,
+    ) {
+        self.batch(entries);
+        let batch = batch_without(entries, positions, &root_of(&self.leaves));
+        let count = u32::try_from(entries.len()).unwrap();
+        self.frame(&batch, entries[0].index, count, o);
+    }
+
     /// Appends a frame with one change.
     pub(super) fn commit_change(&mut self, payload: &[u8], options: FrameOptions) {
         self.commit(&[self.change(payload)], options);
@@ -285,25 +474,21 @@ impl Writer {
 
     /// Writes a checkpoint of everything so far (C-1).
     pub(super) fn checkpoint(&mut self, sequence: u64, opening: u32) {
-        let changes = self.entries.iter().filter(|e| e.kind == 0 && e.flags & 1 == 0).count();
-        let payload_bytes: usize = self.entries.iter().map(|entry| entry.payload.len()).sum();
         let streams = self.entries.iter().filter(|entry| entry.kind == 1).count();
-        let time_max = self.entries.iter().filter_map(|e| e.timestamp).max().unwrap_or(i64::MIN);
-        let lamport = self.entries.last().map_or(0, |entry| entry.lamport);
+        let counts = counts_of(&self.entries);
         let peaks = peaks_of(&self.leaves);
         let at = if sequence.is_multiple_of(2) { 8192 } else { 12_288 };
         let mut slot = vec![0; 4092];
         put(&mut slot, 0, b"\x89ANLC\x0D\x0A\x1A");
         put(&mut slot, 8, &sequence.to_le_bytes());
+        put(&mut slot, 16, &self.file[32..40]);
         put(&mut slot, 24, &INCARNATION.to_le_bytes());
         put(&mut slot, 32, &opening.to_le_bytes());
         put(&mut slot, 40, &self.len().to_le_bytes());
         put(&mut slot, 48, &u64::try_from(self.entries.len()).unwrap().to_le_bytes());
-        put(&mut slot, 56, &u64::try_from(changes).unwrap().to_le_bytes());
-        put(&mut slot, 64, &u64::try_from(payload_bytes).unwrap().to_le_bytes());
+        put(&mut slot, 56, &counts[..16]);
         put(&mut slot, 72, &self.frame_count.to_le_bytes());
-        put(&mut slot, 80, &lamport.to_le_bytes());
-        put(&mut slot, 88, &time_max.to_le_bytes());
+        put(&mut slot, 80, &counts[16..]);
         put(&mut slot, 96, &u32::try_from(streams).unwrap().to_le_bytes());
         put(&mut slot, 100, &self.link.to_le_bytes());
         put(&mut slot, 104, &root_of(&self.leaves));
