@@ -52,6 +52,7 @@ fn limits_are_those_of_the_text() {
         ("ASSET_PREVIEW_LEN_MAX", asset::ASSET_PREVIEW_LEN_MAX as u64),
         ("RELEASE_CLAIM_COUNT_MAX", asset::RELEASE_CLAIM_COUNT_MAX as u64),
         ("PIN_COUNT_MAX", asset::PIN_COUNT_MAX),
+        ("REDACTION_REASON_LEN_MAX", entry::REDACTION_REASON_LEN_MAX as u64),
     ]);
     assert_eq!(text, engine);
     let reference = BTreeMap::from([
