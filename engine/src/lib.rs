@@ -103,9 +103,9 @@ pub use log::{
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{
     AddedAsset, Asset, AssetBatch, AssetError, AssetInfo, AssetLease, AssetMeta, AssetRange,
-    AssetState, Assets, BackupError, Clock, CollectOptions, CompactOptions, CompactReport,
-    CompactedLog, ExportError, ExportReport, Frontier, HinderedLog, Hindrance, History,
-    ImportError, ImportReport, ImportedLog, LogStats, LogView, Merged, OpenError, Options,
+    AssetState, Assets, AutoCompact, BackupError, Clock, CollectOptions, CompactOptions,
+    CompactReport, CompactedLog, ExportError, ExportReport, Frontier, HinderedLog, Hindrance,
+    History, ImportError, ImportReport, ImportedLog, LogStats, LogView, Merged, OpenError, Options,
     OtherCopy, PartialAsset, PruneError, PruneOptions, RedactError, SnapshotError, SnapshotInfo,
     Stream, StreamError, Ticket, Workspace,
 };

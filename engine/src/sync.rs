@@ -17,6 +17,21 @@ pub(crate) use parking_lot::{
     Condvar, Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard, RwLock,
 };
 
+/// A thread that works in the background, for whoever joins it.
+pub(crate) use std::thread::JoinHandle;
+
+/// Begins a thread that works in the background.
+#[cfg(not(annals_shuttle))]
+pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("annals-upkeep".to_owned()).spawn(work)
+}
+
+/// None: a scheduler knows only the threads of the test.
+#[cfg(annals_shuttle)]
+pub(crate) fn spawn(_work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 /// Threads that end with the call that began them. Used for the content of large assets only.
 pub(crate) use std::thread::scope;
 

@@ -27,3 +27,4 @@ mod spec;
 mod support;
 mod tidy;
 mod transfer;
+mod upkeep;

@@ -34,12 +34,12 @@ pub(crate) struct CompactArgs {
     /// Compact the logs of this client alone
     #[arg(long, value_name = "ID")]
     client: Option<ClientId>,
-    /// Target length of a batch before compression, in bytes; 65536 by default
+    /// Target length of a batch before compression, in bytes; 131072 by default
     #[arg(long, value_name = "BYTES")]
     batch_len: Option<usize>,
-    /// Level of zstd
-    #[arg(long, default_value_t = 19, value_parser = clap::value_parser!(i32).range(1..=22))]
-    level: i32,
+    /// Level of zstd; 15 by default, 19 for an archive
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=22))]
+    level: Option<i32>,
     /// Work on at most so many bytes of the old files in a second
     #[arg(long, value_name = "BYTES")]
     rate: Option<u64>,
@@ -64,7 +64,9 @@ pub(crate) fn run(args: &CompactArgs, out: &mut impl Write) -> anyhow::Result<Ou
     let outcome = open::name_unreadable("compact", &workspace);
     let mut options =
         if args.archive { CompactOptions::archive() } else { CompactOptions::default() };
-    options = options.level(args.level);
+    if let Some(level) = args.level {
+        options = options.level(level);
+    }
     if args.all {
         options = options.everything();
     }

@@ -193,8 +193,10 @@ impl<'a> Writing<'a> {
         batch: &Batch,
         entries: impl Iterator<Item = (EntryHeader, Content<'e>)>,
     ) -> Result<(), CompactError> {
+        let target = self.run.request.batch_len;
+        let is_cut = weight_of(batch.header()) > 2 * target;
         for (header, content) in entries {
-            if self.draft.is_full() {
+            if self.draft.is_full() || (is_cut && self.draft.weight() >= target) {
                 // An old batch is cut apart, and nothing says where its groups end.
                 let root = self.next.root_with(&self.draft);
                 let root = root.map_err(|error| refused(self.log, frame, error.into()))?;

@@ -114,6 +114,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Waits. Used only where another process is waited for.
     fn sleep(&self, duration: Duration);
 
+    /// Whether the engine may use it from a thread of its own, beside the caller's. Not on a disk whose calls are to
+    /// come in the same order each time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Bytes that can still be written to files in the folder `path`; `None` where that is not known.
     ///
     /// # Errors

@@ -101,6 +101,10 @@ impl Disk for OsDisk {
         std::thread::sleep(duration);
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn free_space(&self, path: &Path) -> io::Result<Option<u64>> {
         #[cfg(target_os = "linux")]
         {

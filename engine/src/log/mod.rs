@@ -6,6 +6,7 @@
 //! - `change`, `stage`, `commit`, `appender`: from many threads to one file, durably;
 //! - `pruned`: what is kept of entries that are gone;
 //! - `generation`: a segment written anew beside the old one;
+//! - `seek`: a place in the file without an index;
 //! - `read`, `scan`, `tree`, `redactions`: entries, ranges of them, proofs, and what was taken back;
 //! - `lock`: one writer, and what it tells other processes.
 
@@ -30,6 +31,7 @@ mod redactions;
 mod renewed;
 mod replay;
 mod scan;
+mod seek;
 mod segment;
 mod stage;
 mod tree;
@@ -64,7 +66,7 @@ pub(crate) use self::{
     lock::{Published, Publisher, Writer, last_published, lock_for_writing, look_for_writer},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, hooks, save_cut},
     pruned::{KeptEntry, PruneRecord},
-    read::{Log, Place, Step, position_in},
+    read::{Log, Place, Step, UNINDEXED_LEN_MAX, position_in},
     recover::judge,
     replay::{Hasher, Replay, decode_for},
     scan::{Filter, is_change},

@@ -158,6 +158,8 @@ impl OpenLog {
             streams: Arc::default(),
             redactions: Arc::default(),
             keeps_index: how == OpenAs::Writer,
+            seeks: AtomicU64::new(0),
+            watcher: Arc::default(),
         };
         let checkpoint_offset = checkpoint.unwrap_or(super::HEAD_LEN);
         Ok(Self { log: Arc::new(log), recovery, sequence, checkpoint_offset, slot_damaged })
@@ -312,10 +314,16 @@ pub(crate) fn hooks(log: &Arc<Log>) -> Hooks {
     };
     let (index, feed) = (Arc::clone(&log.index), Arc::clone(&log.feed));
     let durable_len = Arc::clone(&log.durable_len);
+    let watched = Arc::downgrade(log);
     let settled = move || {
         if let Some(_feeding) = feed.try_lock() {
             // The index is a cache: where it cannot be written it is left to be rebuilt.
             let _ = index.persist(durable_len.load(Ordering::Acquire));
+        }
+        if let Some(log) = watched.upgrade()
+            && let Some(watcher) = log.watcher.0.get()
+        {
+            watcher(&log);
         }
     };
     Hooks { starting: Box::new(starting), written: Box::new(written), settled: Box::new(settled) }

@@ -28,6 +28,21 @@ use crate::{
 
 /// A lookup walks frames behind the index up to this far; farther, the index is read up first.
 pub(crate) const UNINDEXED_LEN_MAX: u64 = 1 << 20;
+/// So many lookups do without an index before somebody who asks for one more makes it.
+const SEEK_COUNT_MAX: u64 = 64;
+
+/// Is told after each sync how far the log has come.
+pub(crate) type Watcher = Box<dyn Fn(&Log) + Send + Sync>;
+
+/// Holds a watcher, if there is one.
+#[derive(Default)]
+pub(crate) struct Watch(pub(crate) OnceLock<Watcher>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
 
 /// Why entries cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +144,10 @@ pub(crate) struct Log {
     pub(crate) redactions: Arc<Mutex<RedactionTable>>,
     /// Whether the index may be written.
     pub(crate) keeps_index: bool,
+    /// Lookups that did without an index.
+    pub(crate) seeks: AtomicU64,
+    /// Who looks after the log in the background; the same for all generations.
+    pub(crate) watcher: Arc<Watch>,
 }
 
 impl Log {
@@ -401,6 +420,11 @@ impl Log {
     pub(crate) fn place_near(&self, index: u64) -> Result<Place, ReadError> {
         let is_behind = index >= self.index.position().end_index;
         if is_behind && self.unindexed_len() > UNINDEXED_LEN_MAX {
+            // Whoever asks often is better off with an index, unless somebody makes it already.
+            let is_rare = self.seeks.fetch_add(1, Ordering::Relaxed) < SEEK_COUNT_MAX;
+            if is_rare || self.feed.try_lock().is_none() {
+                return self.seek(index, self.index_end());
+            }
             self.read_up_index()?;
         }
         loop {

@@ -118,6 +118,8 @@ impl Log {
             streams: Arc::clone(&self.streams),
             redactions: Arc::clone(&self.redactions),
             keeps_index: self.keeps_index,
+            seeks: AtomicU64::new(0),
+            watcher: Arc::clone(&self.watcher),
         });
         if let Some(core) = self.core.get() {
             let _ = renewed.core.set(Arc::clone(core));

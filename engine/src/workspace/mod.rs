@@ -4,6 +4,7 @@
 //! - here: appending and committing to the client's own log;
 //! - `view`: reading one log; `merge`: reading all of them in canonical order;
 //! - `frontier`: how far each log goes;
+//! - `upkeep`: what is done in the background;
 //! - `history`: compaction, redaction, snapshots, pruning;
 //! - `assets`: large binaries beside the logs;
 //! - `export`, `import`: bundles out and in; `backup`: a consistent copy.
@@ -20,6 +21,7 @@ mod open;
 mod options;
 mod slot;
 mod stream;
+mod upkeep;
 mod view;
 
 use std::{
@@ -64,6 +66,7 @@ pub use self::{
     open::{OpenError, UnreadableLog},
     options::{Clock, Options},
     stream::{Stream, StreamError},
+    upkeep::AutoCompact,
     view::{LogStats, LogView},
 };
 
@@ -94,6 +97,8 @@ pub use self::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Workspace {
+    /// `None` in the workspace's own thread, which must not keep itself alive. Dropped before what it works on.
+    _handle: Option<Arc<upkeep::Handle>>,
     inner: Arc<Inner>,
 }
 
@@ -123,6 +128,8 @@ struct Inner {
     /// What the logs say of assets, once somebody has asked.
     claims: Mutex<assets::Claims>,
     /// Held while what was imported is taken in, and while the workspace is closed.
+    /// What is done in the background.
+    upkeep: Arc<upkeep::Upkeep>,
     /// Held while logs are compacted.
     compacting: Mutex<()>,
     closing: Mutex<()>,
@@ -340,6 +347,7 @@ impl Workspace {
     ///
     /// See [`AppendError`]. A workspace that was opened to read only is closed by dropping it.
     pub fn close(self) -> Result<(), AppendError> {
+        self.inner.upkeep.stop();
         self.inner.close()
     }
 

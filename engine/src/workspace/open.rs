@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{AssetError, Inner, LogSlot, Metadata, MetadataError, Options, Workspace};
+use super::{
+    AssetError, Inner, LogSlot, Metadata, MetadataError, Options, Workspace,
+    upkeep::{Handle, Upkeep},
+};
 use crate::{
     bytes::{ClientId, LogId, WorkspaceId},
     error::{Corruption, IoContext as _, IoError},
@@ -280,6 +283,7 @@ impl Workspace {
                 }
             }
         }
+        let upkeep = Upkeep::new(options.auto_compact);
         let inner = Inner {
             disk,
             path: path.to_owned(),
@@ -296,11 +300,15 @@ impl Workspace {
             importing: ReentrantMutex::default(),
             store: Mutex::new(None),
             claims: Mutex::default(),
+            upkeep: Arc::clone(&upkeep),
             compacting: Mutex::new(()),
             closing: Mutex::new(()),
             lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let handle = Some(Arc::new(Handle(upkeep)));
+        let workspace = Self { _handle: handle, inner: Arc::new(inner) };
+        workspace.begin_upkeep();
+        Ok(workspace)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::AutoCompact;
 use crate::{
     Timestamp,
     assets::StoreOptions,
@@ -54,6 +55,7 @@ pub struct Options {
     pub(crate) clock: Clock,
     align_log2: u8,
     asset_single_min: usize,
+    pub(super) auto_compact: Option<AutoCompact>,
 }
 
 impl Default for Options {
@@ -67,6 +69,7 @@ impl Default for Options {
             clock: Clock::System,
             align_log2: FRAME_ALIGN_LOG2_MIN,
             asset_single_min: 4 << 20,
+            auto_compact: None,
         }
     }
 }
@@ -121,6 +124,12 @@ impl Options {
     /// memory while they are added.
     pub fn asset_single_min(mut self, bytes: usize) -> Self {
         self.asset_single_min = bytes.clamp(64 << 10, 64 << 20);
+        self
+    }
+
+    /// Compacts this client's log by itself, in the background; off by default. See [`AutoCompact`].
+    pub fn auto_compact(mut self, when: AutoCompact) -> Self {
+        self.auto_compact = Some(when);
         self
     }
 

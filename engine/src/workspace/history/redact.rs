@@ -86,8 +86,14 @@ impl Workspace {
         if reason.len() > REDACTION_REASON_LEN_MAX {
             return Err(RedactError::Reason { len: reason.len() });
         }
+        self.inner.upkeep.redacted(self.payload_len(&entries)?);
         let payload = Redaction { entries, reason: reason.to_owned() }.encode();
         Ok(self.append_all(&[Change::new(&payload).of_kind(Kind::REDACTION)])?)
+    }
+
+    fn payload_len(&self, entries: &Range<u64>) -> Result<u64, ReadError> {
+        let log = self.inner.own.now();
+        entries.clone().map(|index| Ok(u64::from(log.entry_header(index)?.payload_len))).sum()
     }
 
     /// The entries that redacting `index` would be about: the change that it is a part of.
