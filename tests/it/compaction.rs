@@ -131,3 +131,51 @@ fn a_control_entry_is_not_redacted_and_neither_is_anything_of_others() {
         Err(annals::RedactError::OtherClient { .. })
     ));
 }
+
+#[test]
+fn what_is_carried_over_keeps_its_bytes_and_its_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let workspace = Workspace::create(&path, Options::default()).unwrap();
+    let mut state = 7_u64;
+    let mut append = |count: usize| {
+        for _ in 0..count {
+            let random: Vec<u8> = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state.to_le_bytes()[5]
+            })
+            .take(1_000)
+            .collect();
+            workspace.append(&random).unwrap();
+        }
+        workspace.commit().unwrap();
+    };
+    append(6_000);
+    compact(&workspace);
+    let segment = workspace.own_log().path().to_owned();
+    let runs = || {
+        let cache = path.join("cache").join(workspace.own_log().id().to_string());
+        let runs = std::fs::read_dir(cache).unwrap().map(|run| run.unwrap());
+        let mut runs: Vec<_> =
+            runs.map(|run| (run.file_name(), std::fs::read(run.path()).unwrap())).collect();
+        runs.sort();
+        runs
+    };
+    let (before, runs_before) = (std::fs::read(&segment).unwrap(), runs());
+    append(300);
+    let report = compact(&workspace);
+    let carried = usize::try_from(report.logs[0].carried_bytes).unwrap();
+    assert!(carried * 10 > before.len() * 9, "{carried} of {}", before.len());
+    let after = std::fs::read(&segment).unwrap();
+    assert!(after[16_384..carried] == before[16_384..carried], "carried byte for byte");
+    let runs_after = runs();
+    let same = runs_before.iter().filter(|run| runs_after.contains(run)).count();
+    // Those of the last stretches were folded since.
+    assert!(same >= 2, "{same} of {} runs stay", runs_before.len());
+    workspace.redact(workspace.client(), 5_900, "").unwrap().wait_durable().unwrap();
+    let report = compact(&workspace);
+    let carried = report.logs[0].carried_bytes;
+    assert!(carried > 0 && carried < after.len() as u64);
+    workspace.close().unwrap();
+    check_sound(&path);
+}

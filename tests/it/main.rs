@@ -10,6 +10,7 @@ mod crash;
 mod damaged_here;
 mod durability;
 mod fixtures;
+mod forgetting;
 mod golden;
 mod hazards;
 mod history;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the engine, low to high: each imports only what stands before it. `error` is shared: it
 /// names what the layers below report.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "sync",
     "bytes",
     "io",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 16] = [
     "log",
     "assets",
     "bundle",
+    "compact",
     "workspace",
     "check",
     "salvage",

@@ -22,6 +22,7 @@ use crate::{
   annals compact notes
   annals compact notes --archive
   annals compact notes --keep-days 365")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct CompactArgs {
     /// Folder of the workspace
     dir: PathBuf,

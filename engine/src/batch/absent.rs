@@ -51,7 +51,7 @@ impl Absent {
     pub(super) fn decode(
         bytes: &[u8],
         kinds: &Column<u8>,
-        lens: Column<u32>,
+        lens: &Column<u32>,
         count: usize,
     ) -> Result<(Self, Column<u32>), BatchError> {
         let (chunks, rest) = bytes.as_chunks::<ROW_LEN>();

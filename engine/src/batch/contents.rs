@@ -49,7 +49,7 @@ impl BatchMeta {
         let streams = column(&mut reader, count, Field::Stream, u32::MAX.into())?;
         let lens = column(&mut reader, count, Field::PayloadLen, ENTRY_PAYLOAD_LEN_MAX.into())?;
         let (absent, lens) = match absent {
-            Some(rows) => Absent::decode(rows, &kinds, lens, count)?,
+            Some(rows) => Absent::decode(rows, &kinds, &lens, count)?,
             None => (Absent::default(), lens),
         };
         let payloads = Extents::new(lens, count, header.payload.raw_len)?;

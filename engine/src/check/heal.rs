@@ -220,6 +220,7 @@ impl Patient<'_> {
 }
 
 /// The batch that holds the entry `index`, from whichever replica has it, and the number of that one.
+#[allow(clippy::type_complexity, reason = "used here only")]
 fn fetch(supplies: &mut [Supply], index: u64) -> Result<Option<(Vec<u8>, Option<usize>)>, IoError> {
     for (number, supply) in supplies.iter_mut().enumerate() {
         if let Some(bytes) = supply.batch_with(index)? {

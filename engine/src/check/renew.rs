@@ -165,7 +165,7 @@ impl Repair<'_> {
             CheckError::Io(IoError::new(&path, "begin", std::io::Error::other(reason)))
         };
         let (cache, folder) = (Arc::new(BatchCache::new(0)), index_folder(self.folder, log));
-        let opened = OpenLog::open(self.disk, &path, folder, &cache, OpenAs::Writer)
+        let opened = OpenLog::open(self.disk, &path, &folder, &cache, OpenAs::Writer)
             .map_err(|error| cannot(error.to_string()))?;
         let opened = opened.into_writer(&Options::default().writer(), None)?;
         let core = opened.core.get().ok_or_else(|| cannot("it is closed".to_owned()))?;
@@ -185,7 +185,7 @@ impl Repair<'_> {
         let path = segment_path(self.folder, log);
         let cache = Arc::new(BatchCache::new(0));
         let folder = index_folder(self.folder, log);
-        let opened = match OpenLog::open(self.disk, &path, folder, &cache, OpenAs::Writer) {
+        let opened = match OpenLog::open(self.disk, &path, &folder, &cache, OpenAs::Writer) {
             Ok(opened) => opened,
             Err(error) => return Ok(Some(error.to_string())),
         };

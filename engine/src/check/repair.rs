@@ -233,7 +233,8 @@ impl Repair<'_> {
     fn open_for_writing(&mut self, log: &LogReport) -> Result<bool, CheckError> {
         let cache = Arc::new(BatchCache::new(0));
         let folder = index_folder(self.folder, log.log);
-        let Ok(opened) = OpenLog::open(self.disk, &log.path, folder, &cache, OpenAs::Writer) else {
+        let Ok(opened) = OpenLog::open(self.disk, &log.path, &folder, &cache, OpenAs::Writer)
+        else {
             // Whatever it is, the check has named it, and it is no reason to change anything.
             return Ok(false);
         };

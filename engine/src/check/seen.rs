@@ -129,7 +129,7 @@ fn open(run: &Run<'_>, report: &LogReport) -> Result<Option<OpenLog>, IoError> {
     // Without an index the tree is made from the entries.
     let folder = if unsound { PathBuf::new() } else { folder };
     let cache = Arc::new(BatchCache::new(CACHE_LEN));
-    match OpenLog::open(run.disk, &report.path, folder, &cache, how) {
+    match OpenLog::open(run.disk, &report.path, &folder, &cache, how) {
         Ok(opened) => Ok(Some(opened)),
         Err(
             OpenLogError::Io(error)

@@ -101,17 +101,14 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn begin(log: &'a Arc<Log>, request: &'a Request) -> Result<Self, CompactError> {
-        let writer = match log.core.get() {
-            Some(core) => {
-                // What is compacted is durable, so that nothing of it is ever taken back.
-                core.checkpoint()?;
-                let (opening, incarnation) = core.writer();
-                (opening, Some(incarnation))
-            }
-            None => {
-                let opened = OpenLog::again(Arc::clone(log)).map_err(ReadError::from)?;
-                (opened.recovery.opening.saturating_add(1), None)
-            }
+        let writer = if let Some(core) = log.core.get() {
+            // What is compacted is durable, so that nothing of it is ever taken back.
+            core.checkpoint()?;
+            let (opening, incarnation) = core.writer();
+            (opening, Some(incarnation))
+        } else {
+            let opened = OpenLog::again(Arc::clone(log)).map_err(ReadError::from)?;
+            (opened.recovery.opening.saturating_add(1), None)
         };
         let view = log.view.read().clone();
         if let Some(damage) = view.damage {

@@ -268,23 +268,21 @@ impl<'a> Writing<'a> {
         switch: impl FnOnce(&Arc<Log>),
     ) -> Result<Arc<Log>, CompactError> {
         let log = self.log;
+        let Some(core) = log.core.get() else {
+            let end = log.view.read().state.clone();
+            return match self.install(&end, switch, None) {
+                Ok((renewed, _)) => Ok(renewed),
+                Err(SwitchError::Kept(error)) => Err(error),
+                Err(SwitchError::Unsure(error)) => Err(error.into()),
+            };
+        };
         let mut new = None;
-        match log.core.get() {
-            Some(core) => core.switch(|appender| {
-                let end = appender.state().clone();
-                let (renewed, hooks) = self.install(&end, switch, Some(appender))?;
-                new = Some(renewed);
-                hooks.ok_or_else(|| unreachable!("an appender has hooks"))
-            })?,
-            None => {
-                let end = log.view.read().state.clone();
-                match self.install(&end, switch, None) {
-                    Ok((renewed, _)) => new = Some(renewed),
-                    Err(SwitchError::Kept(error)) => return Err(error),
-                    Err(SwitchError::Unsure(error)) => return Err(error.into()),
-                }
-            }
-        }
+        core.switch(|appender| {
+            let end = appender.state().clone();
+            let (renewed, hooks) = self.install(&end, switch, Some(appender))?;
+            new = Some(renewed);
+            Ok(hooks.expect("an appender has hooks"))
+        })?;
         Ok(new.expect("without an error there is one"))
     }
 

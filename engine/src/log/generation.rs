@@ -144,13 +144,12 @@ impl NextGeneration {
             // Left behind by a crash.
             result => result.context(&path, "remove")?,
         }
-        let incarnation = match incarnation {
-            Some(incarnation) => incarnation,
-            None => {
-                let mut random = [0; 8];
-                disk.fill_random(&mut random).context(&path, "draw random numbers for")?;
-                u64::from_le_bytes(random)
-            }
+        let incarnation = if let Some(incarnation) = incarnation {
+            incarnation
+        } else {
+            let mut random = [0; 8];
+            disk.fill_random(&mut random).context(&path, "draw random numbers for")?;
+            u64::from_le_bytes(random)
         };
         header.first_index = pruned.as_ref().map_or(0, |record| record.size());
         let empty = LogState::empty(header.link_seed());
@@ -277,6 +276,7 @@ impl NextGeneration {
     }
 
     /// Hands over everything; says what an index of the file is bound to.
+    #[allow(clippy::type_complexity, reason = "used in one place")]
     pub(crate) fn prepare(
         &mut self,
     ) -> Result<(&SegmentHeader, Option<&PruneRecord>, &Arc<dyn DiskFile>), IoError> {

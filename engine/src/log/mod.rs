@@ -28,6 +28,7 @@ mod pruned;
 mod read;
 mod recover;
 mod redactions;
+mod reindex;
 mod renewed;
 mod replay;
 mod scan;

@@ -65,10 +65,11 @@ pub(crate) enum OpenLogError {
 impl From<OpenLogError> for ReadError {
     fn from(error: OpenLogError) -> Self {
         match error {
-            OpenLogError::Io(error) => Self::Io(error),
+            OpenLogError::Io(error) | OpenLogError::Segment(SegmentError::Io(error)) => {
+                Self::Io(error)
+            }
             OpenLogError::Read(error) => error,
             OpenLogError::Segment(SegmentError::Corrupt(damage)) => Self::Corrupt(damage),
-            OpenLogError::Segment(SegmentError::Io(error)) => Self::Io(error),
             OpenLogError::Segment(SegmentError::Head { path, source }) => {
                 Self::Io(IoError::new(&path, "read", std::io::Error::other(source)))
             }
@@ -91,7 +92,7 @@ impl OpenLog {
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         path: &Path,
-        index_folder: PathBuf,
+        index_folder: &Path,
         cache: &Arc<BatchCache>,
         how: OpenAs,
     ) -> Result<Self, OpenLogError> {
@@ -106,7 +107,7 @@ impl OpenLog {
         let segment = Segment::load_file(path, file)?;
         let (identity, origin) = (segment.header.identity(), segment.index_origin());
         let (file, header) = (&segment.file, &segment.header);
-        let index = open_index(disk, &index_folder, identity, origin, file, header)?;
+        let index = open_index(disk, index_folder, identity, origin, file, header)?;
         let file_len = segment.file.len().context(path, "read the length of")?;
         let checkpoint = segment.checkpoint().map(|checkpoint| checkpoint.state.end_offset);
         let (visible_len, evidence) = match how {

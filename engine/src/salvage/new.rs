@@ -112,7 +112,7 @@ impl<'a> NewFolder<'a> {
         let log = self.metadata.log;
         let (path, index) = (segment_path(self.path, log), index_folder(self.path, log));
         let cache = Arc::new(BatchCache::new(0));
-        let opened = OpenLog::open(self.disk, &path, index, &cache, OpenAs::Writer);
+        let opened = OpenLog::open(self.disk, &path, &index, &cache, OpenAs::Writer);
         let opened = opened.map_err(|error| match error {
             OpenLogError::Io(error) => SalvageError::Io(error),
             OpenLogError::Read(error) => SalvageError::Read(error),

@@ -356,7 +356,7 @@ pub(super) fn open_log(
     how: OpenAs,
 ) -> Result<OpenLog, OpenError> {
     let path = segment_path(folder, log);
-    let opened = OpenLog::open(disk, &path, index_folder(folder, log), cache, how)?;
+    let opened = OpenLog::open(disk, &path, &index_folder(folder, log), cache, how)?;
     let header = &opened.log.header;
     let what = if header.log != log {
         Some(format!("log {}", header.log))

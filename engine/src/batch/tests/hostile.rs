@@ -114,10 +114,10 @@ fn extensions_that_are_not_critical_are_ignored_if_well_formed() {
     assert!(decode(&parts.bytes()).is_ok());
 
     for (extensions, expected) in [
-        (&[1, 0, 0, 0, 0, 0, 0][..], DecodeError::Truncated),
-        (&[1, 0, 0, 0, 2, 0, 0, 0, 9], DecodeError::Truncated),
-        (&[1, 0, 0, 0, 0, 0, 0, 0, 0], DecodeError::Truncated),
-        (&[1, 0, 2, 0, 0, 0, 0, 0], DecodeError::Reserved),
+        (&[3, 0, 0, 0, 0, 0, 0][..], DecodeError::Truncated),
+        (&[3, 0, 0, 0, 2, 0, 0, 0, 9], DecodeError::Truncated),
+        (&[3, 0, 0, 0, 0, 0, 0, 0, 0], DecodeError::Truncated),
+        (&[3, 0, 2, 0, 0, 0, 0, 0], DecodeError::Reserved),
     ] {
         let error = error(|parts| parts.extensions = extensions.to_vec());
         assert_eq!(error, BatchError::Extension(expected), "{extensions:?}");

@@ -285,7 +285,7 @@ fn carried_frames_keep_their_generation() {
     assert_eq!(decode(&writer.file).unwrap().end_index, 2);
     writer.put_header(40, &[0; 8]);
     let segment = decode(&writer.file).unwrap();
-    assert_eq!((segment.end_index, segment.verdict), (0, Verdict::Hole));
+    assert_eq!((segment.end_index, segment.verdict), (2, Verdict::Damaged));
 }
 
 #[test]
