@@ -179,3 +179,41 @@ fn what_is_carried_over_keeps_its_bytes_and_its_index() {
     workspace.close().unwrap();
     check_sound(&path);
 }
+
+#[test]
+fn readers_go_on_in_the_old_generation_and_follow_into_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let workspace = grown(&path, 300);
+    workspace.checkpoint().unwrap();
+    let reader = Workspace::open_read_only(&path, Options::default()).unwrap();
+    let log = reader.own_log();
+    let mut scan = log.scan(..).unwrap();
+    assert_eq!(scan.next().unwrap().unwrap().index(), 0);
+    let mut mine = workspace.own_log().scan(..).unwrap();
+    assert_eq!(mine.next().unwrap().unwrap().index(), 0);
+
+    workspace.redact(workspace.client(), 200, "").unwrap().wait_durable().unwrap();
+    compact(&workspace);
+    workspace.append(b"behind").unwrap();
+    workspace.commit().unwrap();
+
+    // What is being read is as it was when it began; not so what is asked for now.
+    for rest in [scan, mine] {
+        let texts: Vec<_> = rest.map(|entry| entry.unwrap().payload().unwrap().to_vec()).collect();
+        assert_eq!(texts, (1..300).map(|number| payload(number).into_bytes()).collect::<Vec<_>>());
+    }
+    assert_eq!(log.entry(200).unwrap().payload().unwrap(), payload(200).as_bytes());
+    reader.refresh().unwrap();
+    assert_eq!(log.entry_count(), 302);
+    assert!(log.entry(200).unwrap().payload().is_err());
+    assert_eq!(log.entry(301).unwrap().payload().unwrap(), b"behind");
+    assert_eq!(log.root().unwrap(), workspace.own_log().root().unwrap());
+
+    // And when nobody writes any more.
+    compact(&workspace);
+    workspace.close().unwrap();
+    reader.refresh().unwrap();
+    assert_eq!(log.stats().unwrap().generation, 2);
+    assert_eq!(log.entry(301).unwrap().payload().unwrap(), b"behind");
+}

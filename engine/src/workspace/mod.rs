@@ -34,10 +34,10 @@ use crate::{
     assets::Store,
     bytes::{ClientId, LogId, Timestamp, WorkspaceId},
     entry::{FRONTIER_LOG_COUNT_MAX, FrontierRow, Kind},
-    io::{Disk, DiskFile},
+    io::{Access, Disk, DiskFile},
     log::{
-        AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, ReadError, Verdict,
-        Writer, look_for_writer,
+        AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, Published,
+        ReadError, Segment, Verdict, Writer, look_for_writer,
     },
     sync::{AtomicU64, Mutex, Ordering, ReentrantMutex, RwLock},
 };
@@ -366,15 +366,23 @@ impl Workspace {
         let writer = look_for_writer(&*self.inner.disk, &self.inner.path.join("LOCK"))?;
         let known = self.inner.all_logs();
         for log in known {
-            let durable_len = match writer {
+            let published = match writer {
+                Writer::Active(published) if log.id() == own => published,
+                _ => None,
+            };
+            let log = match self.inner.renew_if_replaced(&log, writer, published)? {
+                Some(renewed) => renewed,
+                None => log,
+            };
+            let durable_len = match (writer, published) {
                 // Of another generation than the one that is open here it tells nothing (S-7).
-                Writer::Active(Some(published))
-                    if log.id() == own && published.is_of(own, log.header.generation) =>
+                (Writer::Active(_), Some(published))
+                    if published.is_of(own, log.header.generation) =>
                 {
                     published.durable_len
                 }
-                Writer::Active(_) => log.checkpointed_len()?,
-                Writer::None => log.recovered_len()?,
+                (Writer::Active(_), _) => log.checkpointed_len()?,
+                (Writer::None, _) => log.recovered_len()?,
             };
             log.follow(durable_len)?;
         }
@@ -434,6 +442,37 @@ impl Workspace {
 }
 
 impl Inner {
+    /// Opens the generation that has taken the place of the one that is open here, if there is one (S-7).
+    fn renew_if_replaced(
+        &self,
+        log: &Arc<Log>,
+        writer: Writer,
+        published: Option<Published>,
+    ) -> Result<Option<Arc<Log>>, OpenError> {
+        if published.is_some_and(|published| published.is_of(log.id(), log.header.generation)) {
+            return Ok(None);
+        }
+        let Ok(there) = Segment::load(&*self.disk, &log.path, Access::Read) else {
+            // What is open can be read on, whatever has become of the file.
+            return Ok(None);
+        };
+        if there.header.generation == log.header.generation && there.header.salt == log.header.salt
+        {
+            return Ok(None);
+        }
+        let how = match writer {
+            Writer::Active(_) => OpenAs::Follower { published },
+            Writer::None => OpenAs::Reader,
+        };
+        let Self { disk, path, metadata, cache, .. } = self;
+        let renewed = open::open_log(disk, path, metadata, log.id(), cache, how)?.log;
+        if let Some(slot) = self.logs.read().get(&log.id()) {
+            slot.switch(Arc::clone(&renewed));
+        }
+        log.superseded_by(&renewed);
+        Ok(Some(renewed))
+    }
+
     /// The generations of all logs that are to be used now.
     fn all_logs(&self) -> Vec<Arc<Log>> {
         self.logs.read().values().map(|slot| slot.now()).collect()
