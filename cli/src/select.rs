@@ -25,9 +25,9 @@ pub(crate) struct Selection {
     /// Only entries of the stream with this name
     #[arg(long, value_name = "NAME")]
     pub(crate) stream: Option<String>,
-    /// Index of the first entry; with --merged in each log
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) from: u64,
+    /// Index of the first entry; with --merged in each log. Without it the first that was not pruned
+    #[arg(long, value_name = "N")]
+    pub(crate) from: Option<u64>,
     /// Index behind the last entry; with --merged in each log
     #[arg(long, value_name = "M")]
     pub(crate) to: Option<u64>,
@@ -133,6 +133,7 @@ impl<'a> Reading<'a> {
             if let Some(time) = at {
                 end = end.min(log.size_at(time)?);
             }
+            let from = from.unwrap_or_else(|| log.first_index());
             self.ranges.entry(log.id()).or_insert((from, end.max(from)));
         }
         Ok(())
@@ -225,6 +226,10 @@ impl<'a> Reading<'a> {
                 Err(ReadError::Corrupt(damage)) => {
                     say("annals", format_args!("{}: {damage}", self.command));
                     self.named.push((damage.path, damage.lost));
+                    self.outcome = Outcome::Incomplete;
+                }
+                Err(pruned @ ReadError::Pruned { .. }) => {
+                    say("annals", format_args!("{}: {pruned}", self.command));
                     self.outcome = Outcome::Incomplete;
                 }
                 Err(error) => return Err(error.into()),

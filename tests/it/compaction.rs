@@ -217,3 +217,108 @@ fn readers_go_on_in_the_old_generation_and_follow_into_the_new_one() {
     assert_eq!(log.stats().unwrap().generation, 2);
     assert_eq!(log.entry(301).unwrap().payload().unwrap(), b"behind");
 }
+
+/// A small log that a program has written, by itself.
+#[test]
+fn programs_compact_redact_and_prune() {
+    use crate::programs::{annals, done, run_program, workspace};
+
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (_folder, dir) = workspace();
+    let lines: String = (0..500).map(|number| format!("line {number}\n")).collect();
+    done(&["append", &dir, "--sync", "each"], lines.as_bytes());
+    let root = text(done(&["root", &dir], b""));
+    let stats = || -> serde_json::Value {
+        let stats: serde_json::Value =
+            serde_json::from_slice(&done(&["stats", &dir, "--json"], b"")).unwrap();
+        stats["clients"][0].clone()
+    };
+    let before = stats();
+    assert!(before["reclaimable_bytes"].as_u64().unwrap() > 50_000, "{before}");
+
+    let would = text(done(&["compact", &dir, "--dry-run"], b""));
+    assert!(would.contains("500 frames would become 1"), "{would}");
+    assert_eq!(stats(), before);
+    let report: serde_json::Value =
+        serde_json::from_slice(&done(&["compact", &dir, "--json"], b"")).unwrap();
+    assert_eq!(report["logs"][0]["before_bytes"], before["file_bytes"]);
+    let after = stats();
+    assert_eq!(report["logs"][0]["after_bytes"], after["file_bytes"]);
+    assert!(after["file_bytes"].as_u64() < before["file_bytes"].as_u64().map(|len| len / 4));
+    assert_eq!(text(done(&["root", &dir], b"")), root);
+    assert_eq!(done(&["cat", &dir], b""), lines.as_bytes());
+    assert!(text(done(&["compact", &dir], b"")).contains("nothing to do"));
+
+    done(&["redact", &dir, "--index", "7", "--reason", "a slip"], b"");
+    assert_eq!(
+        annals(&["redact", &dir, "--index", "500", "--reason", ""], b"").status.code(),
+        Some(1)
+    );
+    assert!(stats()["dead_bytes"].as_u64() > Some(0));
+    let pending = done(&["cat", &dir], b"");
+    assert_eq!(pending, lines.as_bytes(), "until it is compacted");
+    done(&["compact", &dir], b"");
+    let cat = annals(&["cat", &dir], b"");
+    assert_eq!(cat.status.code(), Some(1));
+    assert_eq!(text(cat.stdout), lines.replace("line 7\n", ""));
+    assert!(text(cat.stderr).contains("entry 7: redacted by entry 500 (a slip)"));
+    assert!(text(done(&["log", &dir], b"")).contains("redacted by entry 500 (a slip)"));
+    let proof = done(&["prove", &dir, "--index", "7", "--at", "500"], b"");
+    done(&["verify-proof", "--root", root.trim()], &proof);
+
+    let refused = annals(&["prune", &dir, "--to", "100"], b"");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(refused.stderr).contains("no snapshot"));
+    done(&["snapshot", &dir], b"the state");
+    assert_eq!(done(&["snapshot", &dir, "--cat"], b""), b"the state");
+    assert_eq!(text(done(&["snapshot", &dir, "--list"], b"")).lines().count(), 1);
+    assert!(
+        text(done(&["prune", &dir, "--to", "100", "--dry-run"], b""))
+            .contains("100 entries pruned")
+    );
+    done(&["prune", &dir, "--to", "100"], b"");
+    let first = text(done(&["cat", &dir], b""));
+    assert_eq!(first.lines().next(), Some("line 100"));
+    let below = annals(&["cat", &dir, "--from", "0"], b"");
+    assert_eq!(below.status.code(), Some(1));
+    assert!(text(below.stderr).contains("was pruned: its first entry is 100"));
+    assert_eq!(text(done(&["root", &dir, "--at", "500"], b"")), root);
+    done(&["append", &dir], b"on we go\n");
+    done(&["reindex", &dir], b"");
+    let checked = run_program("annals-fsck", &["--deep", &dir], b"");
+    assert_eq!(checked.status.code(), Some(0), "{}", text(checked.stdout));
+}
+
+/// Killed at any moment, a compaction leaves the old generation or the new one.
+#[test]
+fn a_killed_compaction_leaves_the_old_generation_or_the_new_one() {
+    use crate::{
+        programs::{done, program, run_program, workspace},
+        support::Random,
+    };
+
+    let (_folder, dir) = workspace();
+    let mut random = Random::new(11);
+    let mut all = Vec::new();
+    for round in 0..12 {
+        let mut lines = String::new();
+        for number in 0..400 {
+            lines += &format!("round {round} line {number} {}\n", random.below(1 << 40));
+        }
+        done(&["append", &dir, "--sync", "20"], lines.as_bytes());
+        all.extend(lines.into_bytes());
+        let mut child = program("annals")
+            .args(["compact", &dir, "--all"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(500 + 1_500 * random.below(30)));
+        let _ = child.kill();
+        child.wait().unwrap();
+        assert!(done(&["cat", &dir], b"") == all, "round {round}");
+        let checked = run_program("annals-fsck", &["--deep", &dir], b"");
+        assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
+    done(&["compact", &dir], b"");
+    assert!(done(&["cat", &dir], b"") == all);
+}

@@ -82,6 +82,10 @@ fn print(report: &SalvageReport, out: &mut impl Write) -> io::Result<()> {
         for incomplete in &log.incomplete {
             writeln!(out, "  {incomplete}")?;
         }
+        if log.appended.absent > 0 {
+            let changes = human::counted(log.appended.absent, "change");
+            writeln!(out, "  {changes} left out whose payload was redacted or withheld")?;
+        }
         for renamed in &log.renamed {
             let (stream, name) = (renamed.stream, &renamed.name);
             writeln!(out, "  the name of stream {stream} is lost; it is called {name:?} now")?;

@@ -145,6 +145,7 @@ pub(super) fn append_rest(
     }
     for input in &inputs {
         found[input.log].orphans.extend(&input.changes.orphans);
+        found[input.log].appended.absent += input.changes.absent_count;
     }
     drop(inputs);
     for (log, findings) in logs.iter_mut().zip(found) {

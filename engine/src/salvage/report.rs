@@ -91,6 +91,8 @@ pub struct Appended {
     pub first: Option<u64>,
     /// Index in the new log behind the last of them. Between the two may stand changes of other logs.
     pub end: Option<u64>,
+    /// Changes that were not appended, since their payload was redacted or withheld.
+    pub absent: u64,
 }
 
 /// Entries that are lost.
