@@ -225,7 +225,8 @@ fn programs_compact_redact_and_prune() {
 
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (_folder, dir) = workspace();
-    let lines: String = (0..500).map(|number| format!("line {number}\n")).collect();
+    let lines: Vec<String> = (0..500).map(|number| format!("line {number}\n")).collect();
+    let lines = lines.concat();
     done(&["append", &dir, "--sync", "each"], lines.as_bytes());
     let root = text(done(&["root", &dir], b""));
     let stats = || -> serde_json::Value {
@@ -301,10 +302,8 @@ fn a_killed_compaction_leaves_the_old_generation_or_the_new_one() {
     let mut random = Random::new(11);
     let mut all = Vec::new();
     for round in 0..12 {
-        let mut lines = String::new();
-        for number in 0..400 {
-            lines += &format!("round {round} line {number} {}\n", random.below(1 << 40));
-        }
+        let mut line = |number| format!("round {round} line {number} {}\n", random.below(1 << 40));
+        let lines = (0..400).map(&mut line).collect::<Vec<_>>().concat();
         done(&["append", &dir, "--sync", "20"], lines.as_bytes());
         all.extend(lines.into_bytes());
         let mut child = program("annals")

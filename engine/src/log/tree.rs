@@ -90,26 +90,28 @@ impl Log {
         peaks_at(self, size)
     }
 
-    /// Everything that is in the file, with the entries staged in this process written to it.
-    fn written_count(&self) -> Result<u64, ReadError> {
+    /// The generation that has everything in its file that was appended before, entries staged in this process included.
+    fn written(&self) -> Result<&Self, ReadError> {
         if let Some(core) = self.core.get()
-            && core.end_index() > self.view.read().entry_count
+            && core.end_index() > self.latest().view.read().entry_count
         {
             core.flush()?;
         }
-        Ok(self.view.read().entry_count)
+        // Asked for last: what was just written may stand in a generation that came meanwhile.
+        Ok(self.latest())
     }
 
     /// The root of the first `size` entries; all of them if `size` is `None`. Also says how many they are.
     pub(crate) fn root_at(&self, size: Option<u64>) -> Result<(u64, Hash), ReadError> {
-        let count = self.written_count()?;
+        let this = self.written()?;
+        let view = this.view.read().clone();
+        let count = view.entry_count;
         let size = size.unwrap_or(count);
-        let view = self.view.read().clone();
         if size == view.state.entry_count() {
             return Ok((size, view.state.peaks.root(&self.keys)));
         }
-        self.check_size(size, count)?;
-        Ok((size, self.peaks_at(size)?.root(&self.keys)))
+        this.check_size(size, count)?;
+        Ok((size, this.peaks_at(size)?.root(&self.keys)))
     }
 
     /// Sizes above what is there, and sizes behind damage, have no root.
@@ -135,28 +137,29 @@ impl Log {
         index: u64,
         size: Option<u64>,
     ) -> Result<InclusionProof, ReadError> {
-        let count = self.written_count()?;
+        let this = self.written()?;
+        let count = this.view.read().entry_count;
         let size = size.unwrap_or(count);
-        self.check_size(size, count)?;
+        this.check_size(size, count)?;
         if index >= size {
-            return Err(ReadError::OutOfRange { log: self.id(), index, entry_count: size });
+            return Err(ReadError::OutOfRange { log: this.id(), index, entry_count: size });
         }
-        self.check_pruned(index)?;
-        self.prepare_tree()?;
-        let batch = self.batch_with(index)?;
+        this.check_pruned(index)?;
+        this.prepare_tree()?;
+        let batch = this.batch_with(index)?;
         let position = position_in(&batch, index);
         let content = batch.content(position);
         let mut cursor = SaltCursor::new();
-        let payload_hash = self.payload_hash(&mut cursor, index, content)?;
+        let payload_hash = this.payload_hash(&mut cursor, index, content)?;
         // Of an absent payload nothing can be disclosed; the proof holds without.
-        let salt = content.payload().map(|_| self.salt(&mut cursor, index)).transpose()?;
+        let salt = content.payload().map(|_| this.salt(&mut cursor, index)).transpose()?;
         Ok(InclusionProof {
-            log: self.id(),
+            log: this.id(),
             index,
             size,
             header: batch.entry_header(position),
             payload_hash,
-            path: inclusion_path(self, &self.keys, index, size)?,
+            path: inclusion_path(this, &this.keys, index, size)?,
             salt,
             payload: content.payload().map(<[u8]>::to_vec),
         })
@@ -168,16 +171,17 @@ impl Log {
         from: u64,
         size: Option<u64>,
     ) -> Result<ConsistencyProof, ReadError> {
-        let count = self.written_count()?;
+        let this = self.written()?;
+        let count = this.view.read().entry_count;
         let size = size.unwrap_or(count);
-        self.check_size(size, count)?;
+        this.check_size(size, count)?;
         if from > size {
-            return Err(ReadError::OutOfRange { log: self.id(), index: from, entry_count: size });
+            return Err(ReadError::OutOfRange { log: this.id(), index: from, entry_count: size });
         }
-        self.prepare_tree()?;
-        let (_, from_root) = self.root_at(Some(from))?;
-        let path = consistency_path(self, &self.keys, from, size)?;
-        Ok(ConsistencyProof { log: self.id(), from_size: from, size, from_root, path })
+        this.prepare_tree()?;
+        let (_, from_root) = this.root_at(Some(from))?;
+        let path = consistency_path(this, &this.keys, from, size)?;
+        Ok(ConsistencyProof { log: this.id(), from_size: from, size, from_root, path })
     }
 
     /// Nodes of large subtrees come from the index: without it each would be hashed from its entries.

@@ -1,8 +1,11 @@
 //! A consistent copy of a workspace while others append.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{AssetError, Metadata, Workspace, segment_path};
+use super::{AssetError, LogSlot, Metadata, Workspace, segment_path};
 use crate::{
     error::{Corruption, IoContext as _, IoError},
     io::{Access, DiskFile, temporary_name},
@@ -63,14 +66,14 @@ impl Workspace {
         // Before the logs, so that nothing goes which they claim.
         let store = self.assets().store().map_err(AssetError::from)?;
         let mut packs = store.begin_copy();
-        let logs = self.inner.all_logs();
-        let states = logs.iter().map(|log| durable_state(log)).collect::<Result<Vec<_>, _>>()?;
-        let logs_len: u64 = states.iter().map(|state| state.end_offset).sum();
+        let slots: Vec<_> = self.inner.logs.read().values().cloned().collect();
+        let logs = slots.iter().map(|slot| durable(slot)).collect::<Result<Vec<_>, _>>()?;
+        let logs_len: u64 = logs.iter().map(|(_, state)| state.end_offset).sum();
         let total = logs_len + packs.look().map_err(AssetError::from)?;
         let mut done = 0;
-        for (log, state) in logs.iter().zip(states) {
+        for (log, state) in logs {
             let len = state.end_offset;
-            self.copy_log(log, state, &segment_path(to, log.id()))?;
+            self.copy_log(&log, state, &segment_path(to, log.id()))?;
             done += len;
             progress(done, total);
         }
@@ -133,7 +136,18 @@ fn copy_frames(log: &Log, end: u64, to: &dyn DiskFile, path: &Path) -> Result<()
     Ok(())
 }
 
-/// The state of a log up to which everything is durable.
+/// A generation of a log, and its state up to which everything is durable.
+fn durable(slot: &LogSlot) -> Result<(Arc<Log>, LogState), BackupError> {
+    loop {
+        let log = slot.now();
+        let state = durable_state(&log)?;
+        // Replaced meanwhile, the state may be that of the file that came after it.
+        if log.next.get().is_none() {
+            return Ok((log, state));
+        }
+    }
+}
+
 fn durable_state(log: &Log) -> Result<LogState, BackupError> {
     if let Some(core) = log.core.get() {
         return core.with_appender(|appender| {

@@ -4,7 +4,7 @@
 //! of it is written: a log that turns out to be damaged goes as far as it is sound, and keeps no other from being
 //! sent.
 
-use std::{io::Write, path::Path, sync::Arc};
+use std::{io::Write, path::Path};
 
 use super::{
     Frontier, HinderedLog, Hindrance, Workspace,
@@ -92,18 +92,14 @@ impl Workspace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn export(&self, since: &Frontier, out: impl Write) -> Result<ExportReport, ExportError> {
-        let logs = self.inner.all_logs();
-        let logs: Vec<(Arc<Log>, u64)> = logs
-            .into_iter()
-            .map(|log| {
-                let size = log.readable_size();
-                (log, size)
-            })
-            .collect();
+        let slots: Vec<_> = self.inner.logs.read().values().cloned().collect();
+        let sizes: Vec<u64> = slots.iter().map(|slot| slot.now().readable_size()).collect();
         if self.inner.lock.is_some() {
             // Nothing leaves the device before it is durable, and recorded as such.
             self.checkpoint()?;
         }
+        // Only now: a generation that came meanwhile has in its file what was staged before.
+        let logs = slots.iter().map(|slot| slot.now()).zip(sizes);
         let mut report = ExportReport { cut: self.unreadable(), ..ExportReport::default() };
         let mut planned = Vec::new();
         for (log, size) in logs {

@@ -239,11 +239,11 @@ impl Workspace {
 }
 
 /// The right to import: one at a time, as what one takes back no other may have built upon.
-struct Turn<'a>(ReentrantMutexGuard<'a, Mutex<bool>>);
+pub(super) struct Turn<'a>(ReentrantMutexGuard<'a, Mutex<bool>>);
 
 impl<'a> Turn<'a> {
     /// Waits for other threads. `None` if this thread has it already.
-    fn take(inner: &'a Inner) -> Option<Self> {
+    pub(super) fn take(inner: &'a Inner) -> Option<Self> {
         let turn = inner.importing.lock();
         let is_taken = mem::replace(&mut *turn.lock(), true);
         if is_taken { None } else { Some(Self(turn)) }

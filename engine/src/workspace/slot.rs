@@ -5,10 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{
-    log::{Log, ReadError},
-    sync::RwLock,
-};
+use crate::{log::Log, sync::RwLock};
 
 /// Which generation of a log is the one to use now. Whoever holds a [`Log`] itself goes on reading that generation.
 #[derive(Debug)]
@@ -35,21 +32,5 @@ impl LogSlot {
     /// From now on `next` is used.
     pub(crate) fn switch(&self, next: Arc<Log>) {
         *self.now.write() = next;
-    }
-
-    /// The generation to use now, with all in its file that was appended before.
-    pub(crate) fn written(&self) -> Result<Arc<Log>, ReadError> {
-        loop {
-            let log = self.now();
-            if let Some(core) = log.core.get()
-                && core.end_index() > log.view.read().entry_count
-            {
-                core.flush()?;
-            }
-            // Replaced meanwhile, it may lack what was just written.
-            if log.next.get().is_none() {
-                return Ok(log);
-            }
-        }
     }
 }

@@ -281,7 +281,7 @@ impl LogView {
     ///
     /// See [`ReadError`]; behind damage there is no root.
     pub fn root(&self) -> Result<Hash, ReadError> {
-        self.slot.written()?.root_at(None).map(|(_, root)| root)
+        self.log().root_at(None).map(|(_, root)| root)
     }
 
     /// The root of the first `size` entries.
@@ -292,7 +292,7 @@ impl LogView {
     ///
     /// See [`ReadError`].
     pub fn root_at(&self, size: u64) -> Result<Hash, ReadError> {
-        self.slot.written()?.root_at(Some(size)).map(|(_, root)| root)
+        self.log().root_at(Some(size)).map(|(_, root)| root)
     }
 
     /// Proves that entry `index` stands in the first `size` entries (default: all). The proof discloses the entry.
@@ -305,7 +305,7 @@ impl LogView {
         index: u64,
         size: Option<u64>,
     ) -> Result<InclusionProof, ReadError> {
-        self.slot.written()?.prove_inclusion(index, size)
+        self.log().prove_inclusion(index, size)
     }
 
     /// Proves that the first `from` entries are the beginning of the first `size` (default: all).
@@ -318,7 +318,7 @@ impl LogView {
         from: u64,
         size: Option<u64>,
     ) -> Result<ConsistencyProof, ReadError> {
-        self.slot.written()?.prove_consistency(from, size)
+        self.log().prove_consistency(from, size)
     }
 
     /// How many entries the log had at `time`: all before the first one that is later.

@@ -8,7 +8,7 @@ use crate::{
     compact::{CompactError, Compaction, Request},
     error::{IoContext as _, IoError},
     log::{AppendError, Log},
-    workspace::{LogSlot, Workspace},
+    workspace::{LogSlot, Workspace, import::Turn},
 };
 
 /// Length of the batches that a compaction writes, uncompressed, in bytes.
@@ -265,9 +265,10 @@ impl Workspace {
         progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Compaction, CompactError> {
         let log = slot.now();
+        let is_own = log.core.get().is_some();
         // Only imports write replicas; the own log looks after itself.
-        let _importing = log.core.get().is_none().then(|| self.inner.importing.lock());
-        // An import may have renewed it meanwhile: nobody else does.
+        let _turn =
+            if is_own { None } else { Some(Turn::take(&self.inner).ok_or(CompactError::Busy)?) };
         let log = slot.now();
         Compaction::run(&log, request, |next| slot.switch(Arc::clone(next)), progress)
     }
@@ -293,7 +294,7 @@ impl Workspace {
         let import = self.inner.path.join("import.tmp");
         if log.core.get().is_some() {
             // Of an import that a crash has ended; one that is under way holds its turn.
-            let _importing = self.inner.importing.lock();
+            let Some(_turn) = Turn::take(&self.inner) else { return Ok(removed) };
             match disk.remove(&import) {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

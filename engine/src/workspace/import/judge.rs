@@ -409,7 +409,8 @@ fn base_of(log: &Log) -> Result<LogState, Obstacle> {
     if let Some(core) = log.core.get() {
         core.flush()?;
     }
-    Ok(log.view.read().state.clone())
+    // What was just written may stand in a generation that came meanwhile.
+    Ok(log.latest().view.read().state.clone())
 }
 
 /// Reads the batches of a log of which nothing is taken in; returns the record behind them.
