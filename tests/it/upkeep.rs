@@ -157,3 +157,29 @@ fn a_compaction_can_be_stopped_and_is_never_run_twice_at_once() {
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(workspace.own_log().stats().unwrap().generation, 0);
 }
+
+#[test]
+fn an_index_that_a_killed_program_has_begun_is_right_as_far_as_it_goes() {
+    use crate::{
+        programs::{done, program, run_program},
+        support::Random,
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    large(&path);
+    let there = runs(&path);
+    let dir = path.to_str().unwrap();
+    let mut random = Random::new(2);
+    for round in 0..10 {
+        let mut child = program("annals").args(["reindex", dir]).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(300 + 1_000 * random.below(30)));
+        let _ = child.kill();
+        child.wait().unwrap();
+        let checked = run_program("annals-fsck", &["--deep", dir], b"");
+        let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert_eq!(checked.status.code(), Some(0), "round {round}: {text}");
+    }
+    done(&["reindex", dir], b"");
+    assert_eq!(runs(&path), there);
+}

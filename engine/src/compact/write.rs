@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What was appended meanwhile is carried over in rounds, until so little is left that commits can wait for it.
-const CATCH_UP_LEN: u64 = 256 << 10;
+const CATCH_UP_LEN: u64 = 16 << 10;
 /// An appender that is faster than that is made to wait.
 const CATCH_UP_ROUNDS: u32 = 16;
 /// An entry weighs this much beside its payload, as in [`BatchDraft::weight`].
