@@ -21,8 +21,8 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn runs(path: &Path) -> usize {
-    let folders = std::fs::read_dir(path.join("cache")).into_iter().flatten().flatten();
-    folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten()).count()
+    let files = crate::support::files_of(&path.join("cache"));
+    files.iter().filter(|(name, _)| name.extension().is_some_and(|end| end == "run")).count()
 }
 
 /// About 10 MB that do not compress.
