@@ -16,6 +16,7 @@ mod hazards;
 mod history;
 mod importing;
 mod model;
+mod past_crashes;
 mod processes;
 mod programs;
 mod reading;
