@@ -4,6 +4,7 @@ mod asset_check;
 mod asset_packs;
 mod asset_programs;
 mod compaction;
+mod compaction_stress;
 mod concurrency;
 mod corruption;
 mod crash;

@@ -84,7 +84,7 @@ fn try_work(
         let (first, entries) = (log.first_index(), log.entry_count());
         // In the beginning there is nothing to forget.
         match if step < 4 { random.below(2) } else { random.below(11) } {
-            0 | 1 | 2 => {
+            0..=2 => {
                 for _ in 0..=random.below(3) {
                     let len = [5, 40, 700, 40_000][random.place(4)];
                     workspace.append(&random.bytes(len)).map_err(told)?;

@@ -62,7 +62,7 @@ pub(crate) struct CompactArgs {
 
 pub(crate) fn run(args: &CompactArgs, out: &mut impl Write) -> anyhow::Result<Outcome> {
     let workspace = open::to_write(&args.dir, Options::default())?;
-    let outcome = open::name_unreadable("compact", &workspace);
+    let mut outcome = open::name_unreadable("compact", &workspace);
     let mut options =
         if args.archive { CompactOptions::archive() } else { CompactOptions::default() };
     if let Some(level) = args.level {
@@ -99,6 +99,10 @@ pub(crate) fn run(args: &CompactArgs, out: &mut impl Write) -> anyhow::Result<Ou
     bar.finish_and_clear();
     let report = report?;
     workspace.close()?;
+    for damage in &report.damaged {
+        say("annals", format_args!("compact: {damage}"));
+        outcome = Outcome::Incomplete;
+    }
     if args.json {
         write_json(out, &report)?;
         return Ok(outcome);

@@ -7,8 +7,9 @@ use crate::{
     bytes::{ClientId, LogId},
     compact::{CompactError, Compaction, Request},
     error::{IoContext as _, IoError},
-    log::{AppendError, Log},
-    workspace::{LogSlot, Workspace, import::Turn},
+    io::Access,
+    log::{AppendError, Log, OpenAs, Segment},
+    workspace::{Inner, LogSlot, Workspace, import::Turn, open},
 };
 
 /// Length of the batches that a compaction writes, uncompressed, in bytes.
@@ -119,6 +120,8 @@ impl CompactOptions {
 pub struct CompactReport {
     /// The logs, the own one first.
     pub logs: Vec<CompactedLog>,
+    /// Logs that are damaged, and so left as they are: a message for each.
+    pub damaged: Vec<String>,
     /// Files with saved or unfinished bytes that were removed, since they could hold what was redacted.
     pub removed_files: u64,
 }
@@ -198,7 +201,8 @@ impl Workspace {
     ///
     /// # Errors
     ///
-    /// See [`CompactError`]. Logs before the one that fails are compacted.
+    /// See [`CompactError`]. Logs before the one that fails are compacted. A log that is damaged is no error here, but named
+    /// in the report.
     ///
     /// ```
     /// # use annals::{CompactOptions, Options, Workspace};
@@ -239,9 +243,16 @@ impl Workspace {
             let len = slot.now().view.read().end_offset;
             let done = self.compact_log(&slot, &request, &mut |done, _| {
                 progress(before + done.min(len), total)
-            })?;
+            });
             before += len;
             let log = slot.now();
+            let done = match done {
+                Err(CompactError::Damaged(damage)) => {
+                    report.damaged.push(damage.to_string());
+                    continue;
+                }
+                done => done?,
+            };
             if done.forgotten + done.pruned > 0 && !options.dry_run {
                 report.removed_files += self.remove_remains(&log)?;
             }
@@ -270,7 +281,30 @@ impl Workspace {
         let _turn =
             if is_own { None } else { Some(Turn::take(&self.inner).ok_or(CompactError::Busy)?) };
         let log = slot.now();
-        Compaction::run(&log, request, |next| slot.switch(Arc::clone(next)), progress)
+        let done = Compaction::run(&log, request, |next| slot.switch(Arc::clone(next)), progress);
+        if done.is_err() && !is_own {
+            self.follow_replica(slot, &log);
+        }
+        done
+    }
+
+    /// After an error a replica may have been replaced all the same, if only its folder could not be synced: nothing must be
+    /// written to a file that has no name any more. If its place is not durable, it is not used before the next opening.
+    fn follow_replica(&self, slot: &LogSlot, log: &Arc<Log>) {
+        let Inner { disk, path: folder, metadata, cache, logs, .. } = &*self.inner;
+        let there = Segment::load(&**disk, &log.path, Access::Read);
+        if there.is_ok_and(|there| there.header.generation == log.header.generation) {
+            return;
+        }
+        let synced = log.path.parent().map_or(Ok(()), |logs| disk.sync_dir(logs));
+        let opened = open::open_log(disk, folder, metadata, log.id(), cache, OpenAs::Writer);
+        match (synced, opened) {
+            (Ok(()), Ok(opened)) => {
+                slot.switch(Arc::clone(&opened.log));
+                log.superseded_by(&opened.log);
+            }
+            _ => drop(logs.write().remove(&log.id())),
+        }
     }
 
     /// Removes what was saved of this log, and what was never finished: it may hold what was redacted.
