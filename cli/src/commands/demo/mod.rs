@@ -121,6 +121,7 @@ pub(crate) fn run(args: &DemoArgs, out: &mut impl Write) -> anyhow::Result<Outco
     steps::prove(&mut screen, &clients)?;
     steps::look_back(&mut screen, &clients, &input)?;
     assets::store(&mut screen, &clients, &input)?;
+    steps::compact(&mut screen, &clients)?;
     crash::kill_and_recover(&mut screen, &folder.path.join("killed"), &input)?;
     check::everything(&mut screen, clients, &input, durable)?;
     match &args.keep {

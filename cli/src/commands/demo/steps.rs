@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use annals::{Change, Clock, Frontier, InclusionProof, Options, Workspace};
-use anyhow::ensure;
+use annals::{Change, Clock, CompactOptions, Frontier, InclusionProof, Options, Workspace};
+use anyhow::{Context as _, ensure};
 
 use super::{
     Screen,
@@ -229,6 +229,26 @@ pub(super) fn prove(screen: &mut Screen<impl Write>, clients: &Clients) -> anyho
         human::duration(time),
     );
     screen.line("proof", &text)
+}
+
+/// Writes the laptop's log anew, and shows that nothing that was proven has changed.
+pub(super) fn compact(screen: &mut Screen<impl Write>, clients: &Clients) -> anyhow::Result<()> {
+    let log = clients.laptop.own_log();
+    let (size, root) = (log.entry_count(), log.root()?);
+    let proof = log.prove_inclusion(size / 2, Some(size))?;
+    let options = CompactOptions::default().client(clients.laptop.client());
+    let (report, time) = timed(|| clients.laptop.compact(&options, |_, _| true));
+    let report = report?;
+    ensure!(log.root_at(size)? == root, "a compaction has changed the root");
+    proof.verify(&root)?;
+    let done = report.logs.first().context("no log was compacted")?;
+    let text = format!(
+        "{} became {} in {}, same root, same proofs",
+        human::bytes(done.before_bytes),
+        human::bytes(done.after_bytes),
+        human::duration(time)
+    );
+    screen.line("compact", &text)
 }
 
 /// The state halfway through the history.
