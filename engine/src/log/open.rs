@@ -321,9 +321,16 @@ pub(crate) fn hooks(log: &Arc<Log>) -> Hooks {
             // The index is a cache: where it cannot be written it is left to be rebuilt.
             let _ = index.persist(durable_len.load(Ordering::Acquire));
         }
-        if let Some(log) = watched.upgrade()
-            && let Some(watcher) = log.watcher.0.get()
+        let Some(log) = watched.upgrade() else { return };
+        let unindexed = log.unindexed_len();
+        if unindexed > 0
+            && unindexed <= UNINDEXED_LEN_MAX
+            && let Some(_feeding) = log.feed.try_lock()
         {
+            // Somebody was reading the index up when this was written, so that it was not told.
+            let _ = log.read_up_index();
+        }
+        if let Some(watcher) = log.watcher.0.get() {
             watcher(&log);
         }
     };

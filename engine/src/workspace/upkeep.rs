@@ -183,10 +183,18 @@ impl Upkeep {
                 if let Some(rate) = auto.rate {
                     options = options.rate(rate);
                 }
-                // An error leaves the log as it is; when it has grown again, it is tried again.
-                if workspace.compact(&options, |_, _| !self.is_stopping()).is_ok() {
-                    self.dead.store(0, Ordering::Release);
+                loop {
+                    let dead = self.dead.load(Ordering::Acquire);
+                    // An error leaves the log as it is; when it has grown again, it is tried again.
+                    if workspace.compact(&options, |_, _| !self.is_stopping()).is_err() {
+                        return;
+                    }
                     self.tried_at.store(0, Ordering::Release);
+                    // What was redacted meanwhile may have come too late.
+                    let left = self.dead.fetch_sub(dead, Ordering::AcqRel) - dead;
+                    if left == 0 || left < auto.dead_bytes || self.is_stopping() {
+                        return;
+                    }
                 }
             }
         }
