@@ -321,3 +321,36 @@ fn a_killed_compaction_leaves_the_old_generation_or_the_new_one() {
     done(&["compact", &dir], b"");
     assert!(done(&["cat", &dir], b"") == all);
 }
+
+#[test]
+fn a_damaged_copy_of_the_salts_is_reported_and_mended_by_compacting_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w");
+    let workspace = grown(&path, 300);
+    for index in [5, 100, 200] {
+        workspace.redact(workspace.client(), index, "").unwrap();
+    }
+    compact(&workspace);
+    let root = workspace.own_log().root().unwrap();
+    let segment = workspace.own_log().path().to_owned();
+    workspace.close().unwrap();
+    let sound = std::fs::read(&segment).unwrap();
+    let salts = crate::support::decode_file(&segment).header.salts_offset.unwrap();
+    for at in [salts + 3, salts + 100] {
+        let mut damaged = sound.clone();
+        damaged[usize::try_from(at).unwrap()] ^= 1;
+        std::fs::write(&segment, damaged).unwrap();
+        let report =
+            annals::check::check(&path, annals::check::Depth::Payloads, |_, _| {}).unwrap();
+        assert_eq!(report.errors().count(), 1);
+        let workspace = Workspace::open(&path, Options::default()).unwrap();
+        assert_eq!(workspace.own_log().root().unwrap(), root);
+        if at == salts + 100 {
+            let everything = CompactOptions::default().everything();
+            workspace.compact(&everything, |_, _| true).unwrap();
+            assert_eq!(workspace.own_log().root().unwrap(), root);
+            workspace.close().unwrap();
+            check_sound(&path);
+        }
+    }
+}

@@ -111,11 +111,14 @@ impl<'a> Writing<'a> {
         loop {
             match self.log.next_frame(&mut reader, self.at)? {
                 Step::Frame(frame) => {
-                    let payload = reader.payload(&frame).context(&self.log.path, "read")?;
-                    let lost = (frame.first_index..frame.end_index()).into();
-                    let payload =
-                        payload.map_err(|fault| self.log.corruption(frame.offset, lost, fault))?;
-                    self.take(&frame, payload)?;
+                    // What is left out need not be sound: so a damaged copy of a record is mended.
+                    if frame.kind == FrameKind::BATCH || frame.copy {
+                        let payload = reader.payload(&frame).context(&self.log.path, "read")?;
+                        let lost = (frame.first_index..frame.end_index()).into();
+                        let payload = payload
+                            .map_err(|fault| self.log.corruption(frame.offset, lost, fault))?;
+                        self.take(&frame, payload)?;
+                    }
                     self.at = self.log.behind(&frame);
                     self.read_frames += 1;
                     self.unpaused += frame.len(self.log.header.align_log2);
@@ -143,14 +146,11 @@ impl<'a> Writing<'a> {
         Ok(self.next.sync()?)
     }
 
-    /// Takes one frame of the old file.
+    /// Takes one frame of the old file that is not left out.
     fn take(&mut self, frame: &FrameHeader, payload: &[u8]) -> Result<(), CompactError> {
         if frame.kind != FrameKind::BATCH {
-            if frame.copy {
-                self.emit(None)?;
-                self.next.copy_frame(frame, payload)?;
-            }
-            return Ok(());
+            self.emit(None)?;
+            return Ok(self.next.copy_frame(frame, payload)?);
         }
         let lost = || (frame.first_index..frame.end_index()).into();
         let batch = decode_for(self.log.id(), frame, &mut self.decoder, payload)
