@@ -545,7 +545,7 @@ fn the_highest_generation_has_no_next_one() {
 }
 
 #[test]
-fn a_reader_of_the_healed_generation_is_not_told_of_the_new_one_as_damage() {
+fn a_reader_of_the_damaged_generation_follows_into_the_healed_one() {
     let family = Family::new(End::Closed);
     let sample = &family.sample;
     let mut bytes = sample.bytes().to_vec();
@@ -561,9 +561,11 @@ fn a_reader_of_the_healed_generation_is_not_told_of_the_new_one_as_damage() {
     reader.refresh().unwrap();
     let log = reader.own_log();
     assert_eq!(log.entry(0).unwrap().payload().unwrap(), sample.frames[0].payloads[0]);
+    assert_eq!(log.entry_count(), family.count() + 1);
     writer.close().unwrap();
     reader.refresh().unwrap();
-    assert_eq!(log.entry_count(), family.count());
+    assert_eq!(log.entry_count(), family.count() + 1);
+    assert_eq!(log.entry(family.count()).unwrap().payload().unwrap(), [5; 3000]);
 }
 
 #[test]
