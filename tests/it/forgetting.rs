@@ -241,3 +241,69 @@ fn what_still_counts_of_pruned_entries_is_kept() {
         report.unwrap().findings.iter().all(|finding| finding.code != annals::check::Code::BadHead)
     );
 }
+
+#[test]
+fn a_budget_prunes_at_snapshots_that_all_others_have_seen() {
+    use annals::{Clock, History, PruneError, Timestamp};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    };
+
+    const DAY: i64 = 86_400_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicI64::new(0));
+    let clock = Arc::clone(&now);
+    let time = move || Some(Timestamp::from_micros(clock.load(Ordering::Acquire)));
+    let options = Options::default().clock(Clock::Custom(Arc::new(time)));
+    let here = Workspace::create(folder.path().join("here"), options.clone()).unwrap();
+    let there = Workspace::join(folder.path().join("there"), here.id(), options).unwrap();
+    let today = here.created().as_micros();
+    let carry = |from: &Workspace, to: &Workspace| {
+        let mut bundle = Vec::new();
+        from.export(&to.frontier().unwrap(), &mut bundle).unwrap();
+        to.import(&bundle[..]).unwrap();
+    };
+    // A snapshot each day, the last one ten days ago, of a log that grows by some kilobytes.
+    let mut covered = Vec::new();
+    for day in (10..20).rev() {
+        now.store(today - day * DAY, Ordering::Release);
+        for number in 0..20_u32 {
+            let noise: Vec<u8> =
+                (0..30_u32).flat_map(|at| (at * number * 7919).to_le_bytes()).collect();
+            here.append(&noise).unwrap();
+        }
+        let frontier = here.frontier().unwrap();
+        covered.push(frontier.size(here.own_log().id()));
+        here.snapshot(&frontier, b"").unwrap();
+    }
+    here.commit().unwrap();
+    let prune = |history| {
+        let options = CompactOptions::default().level(1).history(history);
+        here.compact(&options, |_, _| true).unwrap();
+        here.own_log().first_index()
+    };
+    assert_eq!(prune(History::Everything), 0);
+    // Somebody else has begun a log, and has not seen any of it.
+    there.append(b"hello").unwrap();
+    there.commit().unwrap();
+    carry(&there, &here);
+    assert_eq!(prune(History::Days(0)), 0);
+    let refused = here.prune(here.client(), covered[0], &PruneOptions::default(), |_, _| true);
+    assert!(
+        matches!(refused, Err(PruneError::NotSeen { ref clients, .. }) if *clients == [there.client()])
+    );
+    carry(&here, &there);
+    there.append(b"I have seen it").unwrap();
+    there.commit().unwrap();
+    carry(&there, &here);
+
+    let third = usize::try_from(19 - 17).unwrap();
+    assert_eq!(prune(History::Days(17)), covered[third]);
+    let len = std::fs::metadata(here.own_log().path()).unwrap().len();
+    assert_eq!(prune(History::Bytes(len)), covered[third], "it keeps to it already");
+    let shorter = prune(History::Bytes(len / 2));
+    assert!(shorter > covered[third] && covered.contains(&shorter));
+    assert_eq!(prune(History::Bytes(0)), covered[9], "the latest, if none leaves so little");
+    assert_eq!(here.own_log().scan(..).unwrap().filter(Result::is_err).count(), 0);
+}

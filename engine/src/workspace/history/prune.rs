@@ -1,6 +1,6 @@
 //! Pruning a prefix of a log that a snapshot stands for (H-9 to H-11).
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{compact::CompactedLog, snapshot::history_of};
 use crate::{
@@ -133,6 +133,20 @@ struct Cover {
     timestamp: Option<Timestamp>,
 }
 
+/// What other clients have recorded that they have seen: of each its log, and how far others go in it.
+#[derive(Default)]
+struct Seen(Vec<(ClientId, LogId, HashMap<LogId, u64>)>);
+
+impl Seen {
+    /// The clients that have not seen entry `index` of `log`, whose author is not asked.
+    fn unaware_of(&self, (log, index): (LogId, u64)) -> Vec<ClientId> {
+        let others = self.0.iter().filter(|(_, own, _)| *own != log);
+        let unaware =
+            others.filter(|(_, _, sizes)| sizes.get(&log).is_none_or(|size| *size <= index));
+        unaware.map(|(client, ..)| *client).collect()
+    }
+}
+
 impl Workspace {
     /// Prunes the first `up_to` entries of the log that `client` writes now: they are gone afterwards, and what proves
     /// the rest stays. Roots of `up_to` and more entries, proofs of entries from there on, and all proofs made earlier
@@ -239,9 +253,10 @@ impl Workspace {
             _ if force => return Ok(()),
             _ => {}
         }
+        let seen = self.seen_by_others()?;
         let mut clients = Vec::new();
         for cover in covers.iter().filter(|cover| cover.size >= size) {
-            clients = self.unaware_of(cover.at)?;
+            clients = seen.unaware_of(cover.at);
             if clients.is_empty() {
                 return Ok(());
             }
@@ -266,19 +281,19 @@ impl Workspace {
         Ok(covers)
     }
 
-    /// Other clients that have not recorded that they have seen entry `index` of `log`.
-    fn unaware_of(&self, (log, index): (LogId, u64)) -> Result<Vec<ClientId>, ReadError> {
+    /// What other clients have recorded that they have seen. Of a client that went on in another log the last one counts.
+    fn seen_by_others(&self) -> Result<Seen, ReadError> {
         let logs = self.inner.all_logs();
         let is_succeeded = |id: LogId| {
             logs.iter().any(|other| other.header.predecessor.is_some_and(|before| before.log == id))
         };
-        let mut clients = Vec::new();
+        let mut seen = Seen::default();
         for other in &logs {
-            let is_author = other.id() == log || other.client() == self.client();
-            if is_author || is_succeeded(other.id()) || other.entry_count() == 0 {
+            let is_silent = other.entry_count() == 0 || is_succeeded(other.id());
+            if other.client() == self.client() || is_silent {
                 continue;
             }
-            let mut has_seen = false;
+            let mut sizes: HashMap<LogId, u64> = HashMap::new();
             for entry in history_of(other)? {
                 let entry = match entry {
                     Err(ReadError::Corrupt(_)) => continue,
@@ -286,15 +301,15 @@ impl Workspace {
                 };
                 if entry.kind() == Kind::SEEN {
                     let rows = entry.stored_payload().map(decode_frontier);
-                    let rows = rows.and_then(Result::ok).unwrap_or_default();
-                    has_seen |= rows.iter().any(|row| row.log == log && row.size > index);
+                    for row in rows.and_then(Result::ok).unwrap_or_default() {
+                        let size = sizes.entry(row.log).or_default();
+                        *size = row.size.max(*size);
+                    }
                 }
             }
-            if !has_seen {
-                clients.push(other.client());
-            }
+            seen.0.push((other.client(), other.id(), sizes));
         }
-        Ok(clients)
+        Ok(seen)
     }
 
     /// Up to where a log may be pruned to keep no more than `history` says.
@@ -307,11 +322,12 @@ impl Workspace {
             return Ok(None);
         }
         let first_index = log.first_index();
+        let seen = self.seen_by_others()?;
         let mut candidates = Vec::new();
         for cover in self.covers(log)? {
-            let is_start =
+            let is_inside =
                 cover.size < log.entry_count() && !log.entry_header(cover.size)?.part.is_first();
-            if cover.size > first_index && !is_start && self.unaware_of(cover.at)?.is_empty() {
+            if cover.size > first_index && !is_inside && seen.unaware_of(cover.at).is_empty() {
                 candidates.push(cover);
             }
         }
@@ -328,7 +344,7 @@ impl Workspace {
             History::Bytes(bytes) => {
                 let end = log.view.read().end_offset;
                 let mut chosen = None;
-                for cover in &candidates {
+                for cover in candidates.iter().filter(|_| end > bytes) {
                     chosen = Some(cover);
                     let left = match log.frame_with(cover.size) {
                         Ok((_, frame)) => end.saturating_sub(frame.offset),
@@ -339,7 +355,7 @@ impl Workspace {
                         break;
                     }
                 }
-                chosen.filter(|_| end > bytes)
+                chosen
             }
         };
         Ok(chosen.map(|cover| cover.size))
