@@ -151,6 +151,7 @@ impl NextGeneration {
             disk.fill_random(&mut random).context(&path, "draw random numbers for")?;
             u64::from_le_bytes(random)
         };
+        let pruned = pruned.map(|record| record.linked_to(header.link_seed()));
         header.first_index = pruned.as_ref().map_or(0, |record| record.size());
         let empty = LogState::empty(header.link_seed());
         let base = pruned.as_ref().map_or(empty, |record| record.state.clone());

@@ -18,6 +18,8 @@
 //!      .     .  declarations, kept entries
 //! ```
 
+use std::sync::Arc;
+
 use crate::{
     bytes::{DecodeError, Hash, LogKeys, Put as _, Reader, StreamId, Timestamp},
     entry::{ENTRY_PAYLOAD_LEN_MAX, Kind, LAMPORT_MAX, STREAM_COUNT_MAX},
@@ -67,6 +69,14 @@ impl PruneRecord {
     /// Entries that were pruned.
     pub(crate) fn size(&self) -> u64 {
         self.state.entry_count()
+    }
+
+    /// The record in a file whose frames begin with the link `link_seed`, which may be another than where it was read.
+    pub(crate) fn linked_to(mut self: Arc<Self>, link_seed: u32) -> Arc<Self> {
+        if self.state.link != link_seed {
+            Arc::make_mut(&mut self).state.link = link_seed;
+        }
+        self
     }
 
     pub(crate) fn encode(&self, keys: &LogKeys) -> Vec<u8> {

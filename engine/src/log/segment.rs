@@ -110,10 +110,7 @@ impl Segment {
                 Some(Arc::new(record.ok_or_else(|| damaged(HeadError::Record(FrameKind::PRUNED)))?))
             }
         };
-        let base = match &pruned {
-            Some(record) => record.state.clone(),
-            None => LogState::empty(header.link_seed()),
-        };
+        let base = base(&header, pruned.as_deref());
         let slots = decode_slots(&head, &header, &keys);
         Ok(Self { path: path.to_owned(), file, header, units, slots, salts, pruned, base, keys })
     }
@@ -123,17 +120,51 @@ impl Segment {
         &self.base
     }
 
-    /// Puts a segment together whose head was found elsewhere, with nothing before its first frame.
-    pub(crate) fn assemble(
-        path: PathBuf,
+    /// Puts a segment together whose head is damaged, if `other` is of the same log (S-5): then the salt is that of
+    /// `other`, and so are the salts of the entries. Checkpoints and what was pruned are its own.
+    pub(crate) fn with_head_of(
+        path: &Path,
         file: Arc<dyn DiskFile>,
-        header: SegmentHeader,
-        salts: SaltTree,
-        slots: [Slot; 2],
-    ) -> Self {
-        let (keys, base) = (LogKeys::new(header.log), LogState::empty(header.link_seed()));
-        let units = [UnitState::Damaged; 2];
-        Self { path, file, header, units, slots, salts, pruned: None, base, keys }
+        other: &Self,
+        generation: u64,
+    ) -> std::io::Result<Self> {
+        let mut header = SegmentHeader {
+            generation,
+            first_index: 0,
+            carried_upto: 0,
+            compacted_upto: 0,
+            compacted_frames: 0,
+            ..other.header.clone()
+        };
+        let keys = LogKeys::new(header.log);
+        let record = read_record(&file, &header, HEAD_LEN, FrameKind::PRUNED)?;
+        let record =
+            record.and_then(|record| PruneRecord::decode(&record, &keys, header.link_seed()).ok());
+        let pruned = match record {
+            Some(record) => Some(Arc::new(record)),
+            None => other.pruned.clone().filter(|_| other.header.generation == generation),
+        };
+        header.first_index = pruned.as_ref().map_or(0, |record| record.size());
+        let mut salts = other.salts.clone();
+        salts.puncture_below(header.first_index);
+        let context = checkpoint_context(&header, &keys);
+        let slots = [0_u64, 1].map(|slot| {
+            let bytes = file.read_vec_at(slot_offset(slot), UNIT_LEN).unwrap_or_default();
+            bytes
+                .first_chunk()
+                .map_or(Slot::Damaged, |bytes| Checkpoint::decode(bytes, slot, &context))
+        });
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            units: [UnitState::Damaged; 2],
+            slots,
+            salts,
+            base: base(&header, pruned.as_deref()),
+            pruned,
+            header,
+            keys,
+        })
     }
 
     /// Where the index of the log begins.
@@ -145,6 +176,11 @@ impl Segment {
     pub(crate) fn checkpoint(&self) -> Option<&Checkpoint> {
         self.slots.iter().filter_map(Slot::checkpoint).max_by_key(|checkpoint| checkpoint.sequence)
     }
+}
+
+/// The state of a log before its first frame.
+fn base(header: &SegmentHeader, pruned: Option<&PruneRecord>) -> LogState {
+    pruned.map_or_else(|| LogState::empty(header.link_seed()), |record| record.state.clone())
 }
 
 /// The payload of the first valid frame of two, at `offset` and behind it, that are to be of this kind and to hold the same

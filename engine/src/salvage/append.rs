@@ -124,8 +124,12 @@ pub(super) fn append_rest(
             inputs[number].advance()?;
             heap.extend(key(&inputs[number]).map(|key| Reverse((key, number))));
         }
-        // What is in the replica comes first, so that it is what the others are compared with.
-        changes.sort_by_key(|(number, _)| inputs[*number].file);
+        // What is in the replica comes first, so that it is what the others are compared with; then whoever has forgotten
+        // the payload, so that no other brings it back.
+        changes.sort_by_key(|(number, change)| {
+            let file = inputs[*number].file;
+            (file.is_some(), change.payload.is_some(), file)
+        });
         for (position, (number, change)) in changes.iter().enumerate() {
             let input = &inputs[*number];
             let log = &logs[input.log];
@@ -140,12 +144,14 @@ pub(super) fn append_rest(
             if change.first < log.carried.count {
                 findings.contradictions.entry(file).or_insert(change.first);
             }
-            append(log, input.log, file, change, new, findings)?;
+            match &change.payload {
+                Some(payload) => append(log, input.log, file, change, payload, new, findings)?,
+                None => findings.appended.absent += 1,
+            }
         }
     }
     for input in &inputs {
         found[input.log].orphans.extend(&input.changes.orphans);
-        found[input.log].appended.absent += input.changes.absent_count;
     }
     drop(inputs);
     for (log, findings) in logs.iter_mut().zip(found) {
@@ -195,6 +201,9 @@ fn inputs<'a>(
 ) -> Result<Vec<Input<'a>>, SalvageError> {
     let mut inputs = Vec::new();
     for (number, log) in logs.iter().enumerate() {
+        let replica = replicas.get(&number);
+        // What it has pruned is not brought back by another file.
+        let first = replica.map_or(0, |replica| replica.header.first_index);
         let alone = log.sources.len() == 1;
         let mut add = |source: Option<(usize, &'a Source)>, frames, from| {
             inputs.push(Input {
@@ -207,15 +216,15 @@ fn inputs<'a>(
         };
         for (file, source) in log.sources.iter().enumerate() {
             if !alone {
-                add(Some((file, source)), source.frames(READ_AHEAD)?, 0);
+                add(Some((file, source)), source.frames(READ_AHEAD)?, first);
             } else if source.survey.reached() > log.carried.count {
                 let frames = source.frames(READ_AHEAD)?;
                 let frames = frames.starting_at(source.survey.rest.clone());
                 add(Some((file, source)), frames, log.carried.count);
             }
         }
-        if let Some(replica) = replicas.get(&number) {
-            add(None, Frames::new(replica, None, READ_AHEAD)?, 0);
+        if let Some(replica) = replica {
+            add(None, Frames::new(replica, None, READ_AHEAD)?, first);
         }
     }
     Ok(inputs)
@@ -226,6 +235,7 @@ fn append(
     number: usize,
     file: usize,
     change: &WholeChange,
+    payload: &[u8],
     new: &mut NewLog<'_>,
     findings: &mut Findings,
 ) -> Result<(), SalvageError> {
@@ -250,7 +260,7 @@ fn append(
         new.streams.insert((number, file, change.stream), stream);
         stream
     };
-    let appended = Change::new(&change.payload).in_stream(stream).at(change.timestamp);
+    let appended = Change::new(payload).in_stream(stream).at(change.timestamp);
     let assigned = new.core()?.append(&[appended], None, None, None)?;
     let of_log = &mut findings.appended;
     of_log.changes += 1;

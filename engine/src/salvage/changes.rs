@@ -22,27 +22,33 @@ pub(super) struct WholeChange {
     pub(super) lamport: u64,
     pub(super) stream: StreamId,
     pub(super) timestamp: Option<Timestamp>,
-    pub(super) payload: Vec<u8>,
+    /// `None`: it was redacted or withheld.
+    pub(super) payload: Option<Vec<u8>>,
 }
 
 impl WholeChange {
-    fn new(index: u64, header: &EntryHeader, payload: &[u8]) -> Self {
+    fn new(index: u64, header: &EntryHeader) -> Self {
         Self {
             first: index,
             end: index + 1,
             lamport: header.lamport,
             stream: header.stream,
             timestamp: header.timestamp,
-            payload: payload.to_vec(),
+            payload: Some(Vec::new()),
         }
     }
 
-    /// Whether this is the same change as `other`, which stands at the same index of the same log.
+    /// Whether this is the same change as `other`, which stands at the same index of the same log, as far as both
+    /// can tell.
     pub(super) fn is(&self, other: &Self) -> bool {
+        let same_payload = match (&self.payload, &other.payload) {
+            (Some(own), Some(payload)) => own == payload,
+            _ => true,
+        };
         self.end == other.end
             && self.stream == other.stream
             && self.timestamp == other.timestamp
-            && self.payload == other.payload
+            && same_payload
     }
 
     /// Whether the entry can be the next part (E-5).
@@ -72,8 +78,6 @@ pub(super) struct Changes<'a> {
     /// Index of the entry that would follow without a gap.
     expected: u64,
     pub(super) orphans: Vec<Orphans>,
-    /// Changes whose payload was redacted or withheld.
-    pub(super) absent_count: u64,
 }
 
 impl<'a> Changes<'a> {
@@ -88,7 +92,6 @@ impl<'a> Changes<'a> {
             open: None,
             expected: from,
             orphans: Vec::new(),
-            absent_count: 0,
         }
     }
 
@@ -152,24 +155,20 @@ impl<'a> Changes<'a> {
             self.give_up_open();
             return None;
         }
-        let Some(payload) = payload else {
-            // Redacted or withheld, and so is the change that it is a part of.
-            self.open = None;
-            self.absent_count += u64::from(header.part.is_first());
-            return None;
-        };
         if header.part.is_first() {
             self.give_up_open();
-            self.open = Some(WholeChange::new(index, &header, payload));
-        } else if let Some(open) =
-            self.open.as_mut().filter(|open| open.goes_on_with(index, &header))
-        {
-            open.payload.extend_from_slice(payload);
-            open.end = index + 1;
-        } else {
+            self.open = Some(WholeChange::new(index, &header));
+        } else if !self.open.as_ref().is_some_and(|open| open.goes_on_with(index, &header)) {
             self.give_up_open();
             self.orphan(index, index + 1, header.lamport);
             return None;
+        }
+        let open = self.open.as_mut().expect("was just begun, or goes on");
+        open.end = index + 1;
+        match (&mut open.payload, payload) {
+            (Some(whole), Some(part)) => whole.extend_from_slice(part),
+            // A change is absent if one of its parts is.
+            (whole, _) => *whole = None,
         }
         if header.part.is_last() { self.open.take() } else { None }
     }

@@ -14,13 +14,13 @@ use super::{
     survey::StreamNames,
 };
 use crate::{
-    bytes::{LogId, LogKeys, WorkspaceId},
+    bytes::{LogId, WorkspaceId},
     error::IoContext as _,
     index::{DeclarationForm, Index},
     io::{Access, DirEntry, Disk, DiskFile},
     log::{
-        Checkpoint, HEAD_LEN, HeadError, READ_AHEAD_LONG, Segment, SegmentError, SegmentHeader,
-        Slot, UNIT_LEN, UnitState, checkpoint_context, last_published, slot_offset,
+        HEAD_LEN, HeadError, READ_AHEAD_LONG, Segment, SegmentError, UNIT_LEN, UnitState,
+        last_published,
     },
     workspace::{Metadata, MetadataError, index_folder, segment_path},
 };
@@ -198,20 +198,20 @@ impl Finds {
     /// and generations of one segment do (S-5). Without the salt nothing in a file can be told from chance.
     fn adopt(&mut self, folder: &Path, headless: Headless) {
         let Headless { candidate, file, error } = headless;
-        let heads: Vec<SegmentHeader> =
-            self.files.iter().map(|found| found.segment.header.clone()).collect();
-        for header in heads {
-            for generation in generations(&*file, header.generation) {
-                let header = SegmentHeader { generation, carried_upto: 0, ..header.clone() };
-                let Some(segment) = with_head(&candidate.path, &file, header) else { continue };
-                let readable = Frames::new(&segment, None, READ_AHEAD_LONG)
-                    .is_ok_and(|mut frames| has_frames(&mut frames));
-                if readable {
-                    let what = "its head cannot be used; that of another file of the log is";
-                    self.note(&candidate.path, what);
-                    return self.keep(folder, &candidate, file, segment);
-                }
-            }
+        let adopted = self.files.iter().find_map(|other| {
+            let other = &other.segment;
+            generations(&*file, other.header.generation).into_iter().find_map(|generation| {
+                let as_file = Arc::clone(&file) as Arc<dyn DiskFile>;
+                let path = &candidate.path;
+                let segment = Segment::with_head_of(path, as_file, other, generation).ok()?;
+                let mut frames = Frames::new(&segment, None, READ_AHEAD_LONG).ok()?;
+                has_frames(&mut frames).then_some(segment)
+            })
+        });
+        if let Some(segment) = adopted {
+            let what = "its head cannot be used; that of another file of the log is";
+            self.note(&candidate.path, what);
+            return self.keep(folder, &candidate, file, segment);
         }
         let reason = match error {
             SegmentError::Corrupt(corruption) => corruption.cause.to_string(),
@@ -269,21 +269,6 @@ impl Found {
             self.known_count = self.known_count.max(published.entry_count);
         }
     }
-}
-
-/// A segment whose head is taken from elsewhere; its checkpoints are its own.
-fn with_head(path: &Path, file: &Arc<PatientFile>, header: SegmentHeader) -> Option<Segment> {
-    let salts = crate::merkle::SaltTree::decode(&header.salt_record).ok()?;
-    let keys = LogKeys::new(header.log);
-    let slots = [0_u64, 1].map(|slot| {
-        let file: &dyn DiskFile = &**file;
-        let bytes = file.read_vec_at(slot_offset(slot), UNIT_LEN).unwrap_or_default();
-        bytes.first_chunk::<UNIT_LEN>().map_or(Slot::Damaged, |bytes| {
-            Checkpoint::decode(bytes, slot, &checkpoint_context(&header, &keys))
-        })
-    });
-    let file = Arc::clone(file) as Arc<dyn DiskFile>;
-    Some(Segment::assemble(path.to_owned(), file, header, salts, slots))
 }
 
 /// The generations that a file without a head may be of: the one that its first frame names, and a likely one.

@@ -323,12 +323,14 @@ fn hold(disk: &dyn Disk, folder: &Path) -> Result<Option<Arc<dyn DiskFile>>, Sal
     }
 }
 
-/// The file with the longest sound prefix first; then finished ones before unfinished ones, and the one in its place.
+/// The file with the longest sound prefix first; then finished ones before unfinished ones, later generations, which may
+/// have forgotten more, and the one in its place.
 fn sort(sources: &mut [Source]) {
     sources.sort_by_key(|source| {
         let found = &source.found;
         let prefix = std::cmp::Reverse(source.survey.prefix);
-        (prefix, found.unfinished, !found.in_place, found.path().to_owned())
+        let generation = std::cmp::Reverse(found.segment.header.generation);
+        (prefix, found.unfinished, generation, !found.in_place, found.path().to_owned())
     });
 }
 
@@ -371,7 +373,9 @@ impl Salvaged {
     /// What is lost in one file and is in none of the others, each entry named once.
     fn gaps(&self, sound: &[Range<u64>]) -> Vec<Gap> {
         let mut gaps: Vec<Gap> = Vec::new();
-        let mut named = sound.to_vec();
+        let firsts = self.sources.iter().map(|source| source.found.segment.header.first_index);
+        let pruned = 0..firsts.max().unwrap_or(0);
+        let mut named = union(sound.iter().cloned().chain([pruned]));
         for (number, source) in self.sources.iter().enumerate() {
             // What was never finished has never had what is missing in it.
             let mut of_file: Vec<Gap> = Vec::new();

@@ -50,7 +50,7 @@ pub struct SalvagedLog {
     pub files: Vec<SalvagedFile>,
     /// Sound entries that were found, each counted once; those of another history are not counted.
     pub entries: u64,
-    /// Entries from the first on that are in the new workspace as a replica of this log.
+    /// Entries from the first on, pruned ones included, that are in the new workspace as a replica of this log.
     pub carried: u64,
     /// Their root; `None` if there are none.
     pub root: Option<Hash>,
@@ -72,7 +72,7 @@ pub struct SalvagedFile {
     pub path: PathBuf,
     /// Sound entries in it.
     pub entries: u64,
-    /// Entries from the first on up to its first gap or the last complete atomic group.
+    /// Entries from the first on, pruned ones included, up to its first gap or the last complete atomic group.
     pub prefix: u64,
     /// Bytes that could not be read from the disk.
     pub unreadable_bytes: u64,

@@ -17,7 +17,7 @@ use crate::{
 
 /// What the first pass has found out about a file.
 pub(super) struct Survey {
-    /// Entries of the sound prefix: from entry 0 to the first gap, ending with a complete group.
+    /// Entries of the sound prefix: from entry 0 to the first gap, pruned ones included, ending with a complete group.
     pub(super) prefix: u64,
     /// Where the prefix ends.
     pub(super) rest: Place,
@@ -64,21 +64,29 @@ fn name_of(declaration: &Declaration) -> Option<String> {
 pub(super) fn survey(found: &Found, progress: &mut dyn FnMut(u64)) -> Result<Survey, Stop> {
     let segment = &found.segment;
     let header = &segment.header;
-    let empty = segment.base().clone();
+    let pruned = segment.pruned.as_deref();
+    let mut names = found.names.clone();
+    let declared = pruned.into_iter().flat_map(|record| &record.declarations);
+    names.extend(declared.filter_map(|found| Some((found.stream.0, name_of(found)?))));
     let mut pass = Pass {
         segment,
         frames: Frames::new(segment, None, READ_AHEAD_LONG)?,
-        replay: Replay::new(header.log, segment.salts.clone(), header.align_log2, empty),
+        replay: Replay::new(
+            header.log,
+            segment.salts.clone(),
+            header.align_log2,
+            segment.base().clone(),
+        ),
         decoder: Decoder::new(),
         breaks: Vec::new(),
         sound: Vec::new(),
-        names: found.names.clone(),
+        names,
         boundary: None,
         group: None,
         first_break: None,
         frames_after: 0,
     };
-    pass.boundary = Some((0, pass.frames.place().clone()));
+    pass.boundary = Some((header.first_index, pass.frames.place().clone()));
     pass.run(progress)?;
     pass.conclude(found)
 }

@@ -1,9 +1,11 @@
 //! Salvaging: exactly what is sound comes back, once each, and nothing else does.
 //!
-//! Here: whole workspaces, heaps of files, several copies; `frames`: each frame damaged in turn; `disks`: disks that
+//! Here: whole workspaces, heaps of files, several copies; `frames`: each frame damaged in turn; `forgotten`:
+//! redacted and pruned logs; `disks`: disks that
 //! fail, power that fails, and chaos.
 
 mod disks;
+mod forgotten;
 mod frames;
 
 use std::{
@@ -37,7 +39,7 @@ fn seen(workspace: &Workspace) -> Vec<Seen> {
             if !entry.kind().is_control() {
                 let time = entry.timestamp().map(Timestamp::as_micros);
                 let stream = names.get(&entry.stream()).cloned();
-                changes.push((stream, time, entry.payload().unwrap().to_vec()));
+                changes.push((stream, time, entry.payload().unwrap_or(b"(absent)").to_vec()));
             }
         }
     }
