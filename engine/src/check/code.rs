@@ -194,8 +194,10 @@ impl Code {
     /// What to do about it, as a sentence.
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::BadHead
-            | Self::BadFrameHeader
+            Self::BadHead => {
+                "Nothing of the log can be read without it; annals-fsck --repair --from PATH fetches it from a backup, a bundle or another client's replica; annals salvage takes over what still verifies."
+            }
+            Self::BadFrameHeader
             | Self::BadPayload
             | Self::BadTrailer
             | Self::BadBatch

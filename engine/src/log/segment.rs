@@ -120,6 +120,21 @@ impl Segment {
         &self.base
     }
 
+    /// Checks the head of an open file, but for its records of salts and pruned entries (P-5, H-10), which cannot be
+    /// read: without them no entry can be hashed, and there are no salts and nothing pruned in what this gives.
+    pub(crate) fn load_without_records(
+        path: &Path,
+        file: Arc<dyn DiskFile>,
+    ) -> Result<Self, HeadError> {
+        let len = usize::try_from(HEAD_LEN).expect("16 KiB");
+        let head = file.read_vec_at(0, len).map_err(|_| HeadError::Damaged)?;
+        let (header, units) = SegmentHeader::decode(&head)?;
+        let keys = LogKeys::new(header.log);
+        let (slots, base) = (decode_slots(&head, &header, &keys), base(&header, None));
+        let (path, salts) = (path.to_owned(), SaltTree::erased());
+        Ok(Self { path, file, header, units, slots, salts, pruned: None, base, keys })
+    }
+
     /// Puts a segment together whose head is damaged, if `other` is of the same log (S-5): then the salt is that of
     /// `other`, and so are the salts of the entries. Checkpoints and what was pruned are its own.
     pub(crate) fn with_head_of(

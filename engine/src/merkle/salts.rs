@@ -155,6 +155,11 @@ impl SaltTree {
         true
     }
 
+    /// A tree of which nothing is left.
+    pub(crate) fn erased() -> Self {
+        Self { nodes: Vec::new(), groups: Vec::new() }
+    }
+
     /// Erases the salts of the first `size` entries: nodes below are given up as a whole.
     pub fn puncture_below(&mut self, size: u64) {
         let (group, entry) = place(size);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bytes::{LogId, WorkspaceId},
-    error::IoContext as _,
+    error::{Cause, Corruption, IoContext as _},
     index::{DeclarationForm, Index},
     io::{Access, DirEntry, Disk, DiskFile},
     log::{
@@ -35,6 +35,8 @@ pub(super) struct Found {
     pub(super) segment: Segment,
     pub(super) file: Arc<PatientFile>,
     pub(super) len: u64,
+    /// Its entries can be hashed: what that takes (P-5, H-10) could be read.
+    pub(super) is_provable: bool,
     /// Where the workspace has the segment of this log.
     pub(super) in_place: bool,
     /// By its name it was never finished (W-3): what is missing in it was never there.
@@ -186,6 +188,7 @@ impl Finds {
             segment,
             file,
             len: candidate.len,
+            is_provable: true,
             in_place,
             unfinished: is_unfinished(&candidate.name),
             durable_len: HEAD_LEN,
@@ -212,6 +215,18 @@ impl Finds {
             let what = "its head cannot be used; that of another file of the log is";
             self.note(&candidate.path, what);
             return self.keep(folder, &candidate, file, segment);
+        }
+        if let SegmentError::Corrupt(Corruption { cause: Cause::Head(lost), .. }) = &error
+            && let HeadError::Record(_) = lost
+        {
+            let as_file = Arc::clone(&file) as Arc<dyn DiskFile>;
+            if let Ok(segment) = Segment::load_without_records(&candidate.path, as_file) {
+                let what = format!("{lost}: nothing in it can be proven any more, only checked");
+                self.note(&candidate.path, what);
+                self.keep(folder, &candidate, file, segment);
+                self.files.iter_mut().next_back().expect("was kept").is_provable = false;
+                return;
+            }
         }
         let reason = match error {
             SegmentError::Corrupt(corruption) => corruption.cause.to_string(),

@@ -85,8 +85,9 @@ pub(super) fn survey(found: &Found, progress: &mut dyn FnMut(u64)) -> Result<Sur
         group: None,
         first_break: None,
         frames_after: 0,
+        is_provable: found.is_provable,
     };
-    pass.boundary = Some((header.first_index, pass.frames.place().clone()));
+    pass.boundary = Some((segment.base().entry_count(), pass.frames.place().clone()));
     pass.run(progress)?;
     pass.conclude(found)
 }
@@ -107,6 +108,8 @@ struct Pass<'a> {
     first_break: Option<(u64, Option<(u64, u64)>)>,
     /// Sound frames behind the first break.
     frames_after: u64,
+    /// Whether the tree can be built.
+    is_provable: bool,
 }
 
 impl Pass<'_> {
@@ -138,7 +141,8 @@ impl Pass<'_> {
         }
         let payload = self.frames.payload(header)?;
         // Behind a gap the tree is unknown: there checksums are all that is known of a batch.
-        let result = if self.replay.state().entry_count() == header.first_index {
+        let is_next = self.replay.state().entry_count() == header.first_index;
+        let result = if self.is_provable && is_next {
             self.replay.apply(header, payload).map(|summary| {
                 let declared = summary.declarations.iter();
                 declared.filter_map(|found| Some((found.stream.0, name_of(found)?))).collect()

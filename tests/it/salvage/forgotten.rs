@@ -114,3 +114,52 @@ fn an_earlier_generation_brings_nothing_back() {
         }
     }
 }
+
+/// What stands behind damage is appended without what was forgotten; a log whose records of salts or pruned entries are
+/// lost can be checked and no longer proven, so that all of it is.
+#[test]
+fn what_is_left_of_a_log_that_has_forgotten_comes_back() {
+    let sample = Sample::new(&[160, 200, 280], Some(150));
+    let sound = decode_file(&sample.segment);
+    let frame = |kind: u8, number: usize| {
+        let mut frames = sound.frames.iter().filter(|frame| frame.kind == kind);
+        usize::try_from(frames.nth(number).unwrap().frame_offset).unwrap()
+    };
+    let all: Vec<_> =
+        seen_in(&sample.path).into_iter().filter(|seen| seen.2 != b"(absent)").collect();
+    assert_eq!(all.len(), 149);
+    for (name, damaged, carried) in [
+        ("batch", vec![frame(1, 0)], 150),
+        ("salts", vec![frame(2, 0), frame(2, 1)], 0),
+        ("pruned", vec![frame(3, 0), frame(3, 1)], 0),
+        ("one of each", vec![frame(2, 0), frame(3, 1)], sound.end_index),
+    ] {
+        let mut bytes = sample.after.clone();
+        for at in damaged {
+            bytes[at + 70] ^= 1;
+        }
+        std::fs::write(&sample.segment, bytes).unwrap();
+        let into = sample.folder.path().join(name);
+        let report = rescue(&sample.path, &into);
+        let log = &report.logs[0];
+        assert_eq!(log.carried, carried, "{name}: {report:?}");
+        let here = seen_in(&into);
+        assert!(here.iter().all(|seen| seen.2 != SECRET), "{name}");
+        match name {
+            "batch" => {
+                let lost = log.gaps.iter().map(|gap| gap.end.unwrap() - gap.first).sum::<u64>();
+                assert!(lost > 0, "{report:?}");
+                assert!(!here.is_empty(), "{name}");
+            }
+            "one of each" => assert!(report.is_complete(), "{report:?}"),
+            _ => {
+                assert_eq!(log.gaps, [], "{name}");
+                let payloads =
+                    |all: &[super::Seen]| all.iter().map(|seen| seen.2.clone()).collect();
+                let (here, all): (Vec<_>, Vec<_>) = (payloads(&here), payloads(&all));
+                assert!(here == all, "{name}: {} of {}", here.len(), all.len());
+                assert_eq!(log.appended.absent, 3, "{name}");
+            }
+        }
+    }
+}
