@@ -120,8 +120,8 @@ impl Segment {
         &self.base
     }
 
-    /// Checks the head of an open file, but for its records of salts and pruned entries (P-5, H-10), which cannot be
-    /// read: without them no entry can be hashed, and there are no salts and nothing pruned in what this gives.
+    /// Checks the head of an open file of which the salts or what was pruned cannot be read (P-5, H-10): without them no
+    /// entry can be hashed, and no salts are in what this gives.
     pub(crate) fn load_without_records(
         path: &Path,
         file: Arc<dyn DiskFile>,
@@ -130,9 +130,11 @@ impl Segment {
         let head = file.read_vec_at(0, len).map_err(|_| HeadError::Damaged)?;
         let (header, units) = SegmentHeader::decode(&head)?;
         let keys = LogKeys::new(header.log);
-        let (slots, base) = (decode_slots(&head, &header, &keys), base(&header, None));
+        let slots = decode_slots(&head, &header, &keys);
+        let pruned = read_pruned(&file, &header, &keys);
+        let base = base(&header, pruned.as_deref());
         let (path, salts) = (path.to_owned(), SaltTree::erased());
-        Ok(Self { path, file, header, units, slots, salts, pruned: None, base, keys })
+        Ok(Self { path, file, header, units, slots, salts, pruned, base, keys })
     }
 
     /// Puts a segment together whose head is damaged, if `other` is of the same log (S-5): then the salt is that of
@@ -142,24 +144,22 @@ impl Segment {
         file: Arc<dyn DiskFile>,
         other: &Self,
         generation: u64,
-    ) -> std::io::Result<Self> {
+    ) -> Self {
+        let is_same = other.header.generation == generation;
         let mut header = SegmentHeader {
             generation,
-            first_index: 0,
+            first_index: if is_same { other.header.first_index } else { 0 },
             carried_upto: 0,
             compacted_upto: 0,
             compacted_frames: 0,
             ..other.header.clone()
         };
         let keys = LogKeys::new(header.log);
-        let record = read_record(&file, &header, HEAD_LEN, FrameKind::PRUNED)?;
-        let record =
-            record.and_then(|record| PruneRecord::decode(&record, &keys, header.link_seed()).ok());
-        let pruned = match record {
-            Some(record) => Some(Arc::new(record)),
-            None => other.pruned.clone().filter(|_| other.header.generation == generation),
-        };
-        header.first_index = pruned.as_ref().map_or(0, |record| record.size());
+        let pruned =
+            read_pruned(&file, &header, &keys).or_else(|| other.pruned.clone().filter(|_| is_same));
+        if let Some(record) = &pruned {
+            header.first_index = record.size();
+        }
         let mut salts = other.salts.clone();
         salts.puncture_below(header.first_index);
         let context = checkpoint_context(&header, &keys);
@@ -169,7 +169,7 @@ impl Segment {
                 .first_chunk()
                 .map_or(Slot::Damaged, |bytes| Checkpoint::decode(bytes, slot, &context))
         });
-        Ok(Self {
+        Self {
             path: path.to_owned(),
             file,
             units: [UnitState::Damaged; 2],
@@ -179,7 +179,7 @@ impl Segment {
             pruned,
             header,
             keys,
-        })
+        }
     }
 
     /// Where the index of the log begins.
@@ -196,6 +196,16 @@ impl Segment {
 /// The state of a log before its first frame.
 fn base(header: &SegmentHeader, pruned: Option<&PruneRecord>) -> LogState {
     pruned.map_or_else(|| LogState::empty(header.link_seed()), |record| record.state.clone())
+}
+
+/// What is kept of pruned entries, if there are any and it can be read (H-10).
+fn read_pruned(
+    file: &Arc<dyn DiskFile>,
+    header: &SegmentHeader,
+    keys: &LogKeys,
+) -> Option<Arc<PruneRecord>> {
+    let record = read_record(file, header, HEAD_LEN, FrameKind::PRUNED).ok()??;
+    PruneRecord::decode(&record, keys, header.link_seed()).ok().map(Arc::new)
 }
 
 /// The payload of the first valid frame of two, at `offset` and behind it, that are to be of this kind and to hold the same

@@ -81,6 +81,8 @@ impl Finds {
         for candidate in finds.candidates(&**disk, folder)? {
             finds.open(&**disk, folder, candidate, &mut headless);
         }
+        // One whose header is sound can lend it to the others.
+        headless.sort_by_key(|headless| lost_record(&headless.error).is_none());
         for headless in headless {
             finds.adopt(folder, headless);
         }
@@ -163,7 +165,7 @@ impl Finds {
         };
         let as_file = Arc::clone(&file) as Arc<dyn DiskFile>;
         match Segment::load_file(&candidate.path, as_file) {
-            Ok(segment) => self.keep(folder, &candidate, file, segment),
+            Ok(segment) => self.keep(folder, &candidate, file, segment, true),
             Err(SegmentError::Head { source: source @ HeadError::Unsupported { .. }, .. }) => {
                 self.leave_out(&candidate, None, source.to_string());
             }
@@ -177,6 +179,7 @@ impl Finds {
         candidate: &Candidate,
         file: Arc<PatientFile>,
         segment: Segment,
+        is_provable: bool,
     ) {
         let in_place = candidate.path == segment_path(folder, segment.header.log);
         let damaged_copies =
@@ -188,7 +191,7 @@ impl Finds {
             segment,
             file,
             len: candidate.len,
-            is_provable: true,
+            is_provable,
             in_place,
             unfinished: is_unfinished(&candidate.name),
             durable_len: HEAD_LEN,
@@ -202,30 +205,26 @@ impl Finds {
     fn adopt(&mut self, folder: &Path, headless: Headless) {
         let Headless { candidate, file, error } = headless;
         let adopted = self.files.iter().find_map(|other| {
-            let other = &other.segment;
+            let (is_provable, other) = (other.is_provable, &other.segment);
             generations(&*file, other.header.generation).into_iter().find_map(|generation| {
                 let as_file = Arc::clone(&file) as Arc<dyn DiskFile>;
                 let path = &candidate.path;
-                let segment = Segment::with_head_of(path, as_file, other, generation).ok()?;
+                let segment = Segment::with_head_of(path, as_file, other, generation);
                 let mut frames = Frames::new(&segment, None, READ_AHEAD_LONG).ok()?;
-                has_frames(&mut frames).then_some(segment)
+                has_frames(&mut frames).then_some((segment, is_provable))
             })
         });
-        if let Some(segment) = adopted {
+        if let Some((segment, is_provable)) = adopted {
             let what = "its head cannot be used; that of another file of the log is";
             self.note(&candidate.path, what);
-            return self.keep(folder, &candidate, file, segment);
+            return self.keep(folder, &candidate, file, segment, is_provable);
         }
-        if let SegmentError::Corrupt(Corruption { cause: Cause::Head(lost), .. }) = &error
-            && let HeadError::Record(_) = lost
-        {
+        if let Some(lost) = lost_record(&error) {
             let as_file = Arc::clone(&file) as Arc<dyn DiskFile>;
             if let Ok(segment) = Segment::load_without_records(&candidate.path, as_file) {
                 let what = format!("{lost}: nothing in it can be proven any more, only checked");
                 self.note(&candidate.path, what);
-                self.keep(folder, &candidate, file, segment);
-                self.files.iter_mut().next_back().expect("was kept").is_provable = false;
-                return;
+                return self.keep(folder, &candidate, file, segment, false);
             }
         }
         let reason = match error {
@@ -283,6 +282,16 @@ impl Found {
             self.durable_len = self.durable_len.max(published.durable_len);
             self.known_count = self.known_count.max(published.entry_count);
         }
+    }
+}
+
+/// The error, if the header is sound and a record that it leads to is lost.
+fn lost_record(error: &SegmentError) -> Option<&HeadError> {
+    match error {
+        SegmentError::Corrupt(Corruption { cause: Cause::Head(lost), .. }) => {
+            matches!(lost, HeadError::Record(_)).then_some(lost)
+        }
+        _ => None,
     }
 }
 

@@ -87,7 +87,8 @@ pub(super) fn survey(found: &Found, progress: &mut dyn FnMut(u64)) -> Result<Sur
         frames_after: 0,
         is_provable: found.is_provable,
     };
-    pass.boundary = Some((segment.base().entry_count(), pass.frames.place().clone()));
+    let first = if found.is_provable { header.first_index } else { 0 };
+    pass.boundary = Some((first, pass.frames.place().clone()));
     pass.run(progress)?;
     pass.conclude(found)
 }
@@ -193,7 +194,7 @@ impl Pass<'_> {
         if !header.continues {
             self.group = None;
             let count = self.replay.state().entry_count();
-            if count == header.end_index() {
+            if self.is_provable && count == header.end_index() {
                 self.boundary = Some((count, self.frames.place().clone()));
             }
         }

@@ -132,15 +132,23 @@ fn what_is_left_of_a_log_that_has_forgotten_comes_back() {
         ("batch", vec![frame(1, 0)], 150),
         ("salts", vec![frame(2, 0), frame(2, 1)], 0),
         ("pruned", vec![frame(3, 0), frame(3, 1)], 0),
+        ("salts, and a copy without its head", vec![frame(2, 0), frame(2, 1)], 0),
+        ("pruned, and a copy without its head", vec![frame(3, 0), frame(3, 1)], 0),
         ("one of each", vec![frame(2, 0), frame(3, 1)], sound.end_index),
     ] {
         let mut bytes = sample.after.clone();
         for at in damaged {
             bytes[at + 70] ^= 1;
         }
+        let copy = sample.path.join("a copy.seg");
+        if name.contains("copy") {
+            std::fs::write(&copy, without_head(&bytes)).unwrap();
+        }
         std::fs::write(&sample.segment, bytes).unwrap();
         let into = sample.folder.path().join(name);
         let report = rescue(&sample.path, &into);
+        std::fs::remove_file(&copy).ok();
+        assert_eq!(report.left_out, [], "{name}");
         let log = &report.logs[0];
         assert_eq!(log.carried, carried, "{name}: {report:?}");
         let here = seen_in(&into);
@@ -159,6 +167,8 @@ fn what_is_left_of_a_log_that_has_forgotten_comes_back() {
                 let (here, all): (Vec<_>, Vec<_>) = (payloads(&here), payloads(&all));
                 assert!(here == all, "{name}: {} of {}", here.len(), all.len());
                 assert_eq!(log.appended.absent, 3, "{name}");
+                // The declaration is in the prune record.
+                assert_eq!(log.renamed.is_empty(), !name.starts_with("pruned"), "{name}");
             }
         }
     }
