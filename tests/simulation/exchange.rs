@@ -8,7 +8,7 @@ use annals::{
 };
 
 use super::{
-    compare,
+    compare::{self, Whose},
     model::Group,
     session::{OWN, REPLICA, Session, Stop, options, refused},
 };
@@ -39,7 +39,7 @@ impl Session {
         for view in reader.logs() {
             let is_own = Some(view.id()) == own;
             let model = self.model.logs.entry(view.id()).or_default();
-            let found = compare::compare_readable(model, &view, position)?;
+            let found = compare::compare_readable(model, &view, position, Whose::Own)?;
             let (changes, entries) = model.promised(position);
             if !self.faulty && (found.changes < changes || found.entries < entries) {
                 let why = format!(
@@ -146,6 +146,14 @@ impl Session {
                 .map_err(refused)?,
         };
         let since = replica.frontier().map_err(refused)?;
+        let (own, first_index) = {
+            let view = workspace.own_log();
+            (view.id(), view.first_index())
+        };
+        if (1..first_index).contains(&since.size(own)) {
+            // The replica lacks what was pruned, and can take nothing of the rest.
+            return Ok(());
+        }
         let mut bundle = Vec::new();
         workspace.export(&since, &mut bundle).map_err(refused)?;
         let imported = replica.import(&bundle[..]).map_err(refused)?;

@@ -26,6 +26,7 @@ mod guard;
 mod model;
 mod operation;
 mod oracle;
+mod past;
 mod random;
 mod rules;
 pub mod seeded;
@@ -35,7 +36,7 @@ pub use self::{
     case::{Case, Crash, LossText, Point},
     fault::{Failure, FaultText},
     guard::guarded,
-    model::{Acknowledged, Backup, Group, LogModel, Model},
+    model::{Acknowledged, Backup, Group, LogModel, Model, Pruned, TakenBack},
     operation::{Operation, Workload},
     oracle::{Broken, Effort, Oracle, RecoveryCrashes},
     random::Random,

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
+    ops::Range,
     path::PathBuf,
     sync::Arc,
 };
@@ -33,6 +34,32 @@ pub struct Acknowledged {
     pub entries: u64,
 }
 
+/// A change that was taken back.
+#[derive(Clone, Debug)]
+pub struct TakenBack {
+    /// What the disk had seen when the redaction was submitted.
+    pub begun: u64,
+    /// The entries that it is about.
+    pub entries: Range<u64>,
+    /// The redaction itself; `None` if appending it failed in a way that leaves open whether it is there.
+    pub by: Option<u64>,
+    /// What the disk had seen when a compaction had forgotten the payload.
+    pub forgotten: Option<u64>,
+}
+
+/// Entries that were pruned.
+#[derive(Clone, Copy, Debug)]
+pub struct Pruned {
+    /// What the disk had seen when this was asked for.
+    pub begun: u64,
+    /// What it had seen when it was done; `None` if it failed.
+    pub done: Option<u64>,
+    /// The first entry that stays.
+    pub size: u64,
+    /// Changes before it.
+    pub changes: u64,
+}
+
 /// One log.
 #[derive(Clone, Debug, Default)]
 pub struct LogModel {
@@ -40,10 +67,18 @@ pub struct LogModel {
     pub groups: Vec<Group>,
     /// What was acknowledged, in order.
     pub acknowledged: Vec<Acknowledged>,
-    /// The entries that the log had in the end of a run in which nothing went wrong.
-    pub entries: Vec<Entry>,
-    /// Its roots at all sizes then.
-    pub roots: Vec<Root>,
+    /// The entries that the log had, by index: in the end of a run in which nothing went wrong, and before it was
+    /// written anew as far as they were acknowledged.
+    pub entries: BTreeMap<u64, Entry>,
+    /// Its roots, by size, noted together with the entries.
+    pub roots: BTreeMap<u64, Root>,
+    /// What was taken back.
+    pub taken_back: Vec<TakenBack>,
+    /// What was pruned.
+    pub pruned: Vec<Pruned>,
+    /// What the disk had seen when the log was first to be written anew: from then on all its roots and proofs are
+    /// compared.
+    pub rewritten: Option<u64>,
 }
 
 /// A copy of the workspace.
@@ -105,6 +140,35 @@ impl LogModel {
         let stands = |group: &Group| group.end.is_some_and(|end| end <= index);
         let kept = self.groups.iter().position(|group| !stands(group));
         self.groups.truncate(kept.unwrap_or(self.groups.len()));
+        self.lose_redactions(index);
+    }
+
+    /// Redactions from this index on are void. What may be one stays: it may be there.
+    pub fn lose_redactions(&mut self, index: u64) {
+        self.taken_back.retain(|redaction| redaction.by.is_none_or(|by| by < index));
+    }
+
+    /// A compaction was done.
+    pub fn forget(&mut self, position: u64) {
+        for redaction in self.taken_back.iter_mut().filter(|redaction| redaction.by.is_some()) {
+            redaction.forgotten.get_or_insert(position);
+        }
+    }
+
+    /// Where the log may begin at a position, with the changes before that: `None` for what was never asked for.
+    pub fn pruned_to(&self, first_index: u64, position: u64) -> Option<u64> {
+        if first_index == 0 {
+            return Some(0);
+        }
+        let asked = self.pruned.iter().filter(|pruned| pruned.begun <= position);
+        // The last one: what comes before it may have been void.
+        asked.filter(|pruned| pruned.size == first_index).last().map(|pruned| pruned.changes)
+    }
+
+    /// How many entries are pruned for certain.
+    pub fn certainly_pruned(&self, position: u64) -> u64 {
+        let is_done = |pruned: &&Pruned| pruned.done.is_some_and(|done| done <= position);
+        self.pruned.iter().filter(is_done).map(|pruned| pruned.size).max().unwrap_or(0)
     }
 
     /// Forgets what comes after these changes; false: they end inside a group.
@@ -144,6 +208,14 @@ impl Model {
         for (id, log) in &self.logs {
             id.hash(&mut hasher);
             log.promised(position).hash(&mut hasher);
+            log.rewritten.is_some_and(|rewritten| rewritten <= position).hash(&mut hasher);
+            for redaction in log.taken_back.iter().filter(|redaction| redaction.begun <= position) {
+                redaction.forgotten.is_some_and(|done| done <= position).hash(&mut hasher);
+                redaction.entries.hash(&mut hasher);
+            }
+            for pruned in log.pruned.iter().filter(|pruned| pruned.begun <= position) {
+                (pruned.size, pruned.done.is_some_and(|done| done <= position)).hash(&mut hasher);
+            }
             for group in log.groups.iter().filter(|group| group.begun <= position) {
                 for change in &group.changes {
                     // Payloads that differ do so in their first bytes.

@@ -50,10 +50,18 @@ pub enum Operation {
     Repair,
     /// Closes it, damages an entry that a replica has, and heals it from there.
     Heal,
+    /// Writes all logs anew.
+    Compact,
+    /// Takes back the last change of the own log that is there and was not taken back before.
+    Redact,
+    /// Records a state that stands for everything so far.
+    Snapshot,
+    /// Prunes the own log up to what the last snapshot stands for, or to half of that.
+    Prune,
 }
 
 /// All operations with their names.
-const NAMES: [(Operation, &str); 21] = [
+const NAMES: [(Operation, &str); 25] = [
     (Operation::Append, "append"),
     (Operation::AppendKib, "append-kib"),
     (Operation::AppendBatch, "append-batch"),
@@ -75,6 +83,10 @@ const NAMES: [(Operation, &str); 21] = [
     (Operation::Backup, "backup"),
     (Operation::Repair, "repair"),
     (Operation::Heal, "heal"),
+    (Operation::Compact, "compact"),
+    (Operation::Redact, "redact"),
+    (Operation::Snapshot, "snapshot"),
+    (Operation::Prune, "prune"),
 ];
 
 impl Operation {

@@ -18,7 +18,7 @@ use annals::{
 
 use super::{
     case::{Crash, Point},
-    compare::{Found, Wrong, compare, compare_readable},
+    compare::{Found, Whose, Wrong, compare, compare_readable},
     exchange::heal_options,
     model::{Model, promised},
     random::Random,
@@ -165,7 +165,7 @@ impl<'a> Oracle<'a> {
                 }
                 continue;
             };
-            let found = compare(model, view, self.position)?;
+            let found = compare(model, view, self.position, Whose::Own)?;
             let (changes, entries) = model.promised(self.position);
             if found.changes < changes || found.entries < entries {
                 return Err(format!(
@@ -268,7 +268,8 @@ impl<'a> Oracle<'a> {
             let is_done = backup.done.is_some_and(|done| done <= self.position);
             match open(&backup.path) {
                 Ok(copy) => {
-                    let found = compare(model, &copy.own_log(), self.position).map_err(why)?;
+                    let found = compare(model, &copy.own_log(), self.position, Whose::Copied)
+                        .map_err(why)?;
                     if found.changes != backup.changes {
                         let wanted = backup.changes;
                         return Err(why(format!("it has {} of {wanted} changes", found.changes)));
@@ -283,7 +284,7 @@ impl<'a> Oracle<'a> {
             Ok(replica) => {
                 let why = |why: String| format!("the replica: {why}");
                 let found = match replica.log(own) {
-                    Ok(view) => compare(model, &view, self.position).map_err(why)?,
+                    Ok(view) => compare(model, &view, self.position, Whose::Copied).map_err(why)?,
                     Err(_) => Found { changes: 0, entries: 0 },
                 };
                 if found.changes < changes || found.entries < entries {
@@ -405,7 +406,7 @@ impl<'a> Oracle<'a> {
             let Ok(workspace) = opened else { continue };
             for view in workspace.logs() {
                 let Some(model) = self.model.logs.get(&view.id()) else { continue };
-                match compare_readable(model, &view, self.position) {
+                match compare_readable(model, &view, self.position, Whose::Copied) {
                     Ok(_) | Err(Wrong::Unreadable(_)) => {}
                     Err(Wrong::Broken(why)) => return Err(format!("after a lie: {why}")),
                 }

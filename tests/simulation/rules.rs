@@ -123,6 +123,10 @@ fn judge(
     if Path::new(plain).extension().is_none_or(|end| end != "seg") {
         return Ok(());
     }
+    if plain != name && offset == 0 && bytes.len() as u64 == HEAD_LEN {
+        note_next(known, &path.with_file_name(plain), bytes);
+        return Ok(());
+    }
     let synced = synced(known, path, durability);
     if (SLOTS..HEAD_LEN).contains(&offset) {
         let durable_len = judge_slot(path, offset, bytes, synced, durability)?;
@@ -180,6 +184,19 @@ fn judge_run(
         return Err(format!("{RUN_RULE} {end}, {synced} are synced"));
     }
     Ok(())
+}
+
+/// The head of a next generation comes with a checkpoint of all that is in it, which counts once the file has taken the
+/// place of the one before (S-7): the rules of names see to it that all of it is synced by then.
+fn note_next(known: &Segments, target: &Path, head: &[u8]) {
+    let slots = [SLOTS, SLOTS + SLOT_LEN].map(|slot| usize::try_from(slot).unwrap_or(usize::MAX));
+    let durable_len =
+        slots.into_iter().filter_map(|slot| number(head, slot.checked_add(40)?)).max();
+    if let Some(checkpoint) = durable_len.filter(|len| *len >= HEAD_LEN) {
+        let mut known = known.lock().expect("nobody panics with it");
+        let next = Known { synced: HEAD_LEN, frames: 0, checkpoint };
+        known.insert(target.to_owned(), next);
+    }
 }
 
 fn judge_slot(

@@ -11,7 +11,7 @@ use annals::{
 };
 
 use super::{
-    compare,
+    compare::{self, Whose},
     model::{Backup, Group, LogModel, Model},
     operation::{Operation, Workload},
     random::Random,
@@ -207,8 +207,10 @@ impl Session {
         let workspace = workspace.map_err(|error| format!("reading it in the end: {error}"))?;
         for view in workspace.logs() {
             let model = self.model.logs.entry(view.id()).or_default();
-            compare::remember(model, &view).map_err(|error| format!("in the end: {error}"))?;
-            let found = compare::compare(model, &view, u64::MAX)?;
+            let upto = view.entry_count();
+            let remembered = compare::remember(model, &view, upto);
+            remembered.map_err(|error| format!("in the end: {error}"))?;
+            let found = compare::compare(model, &view, u64::MAX, Whose::Own)?;
             if found.changes != model.change_count() {
                 let submitted = model.change_count();
                 return Err(format!(
@@ -271,6 +273,10 @@ impl Session {
             Operation::Backup => self.backup(),
             Operation::Repair => self.repair(),
             Operation::Heal => self.heal(),
+            Operation::Compact => self.compact(),
+            Operation::Redact => self.redact(),
+            Operation::Snapshot => self.snapshot(),
+            Operation::Prune => self.prune(),
         }
     }
 
@@ -334,10 +340,11 @@ impl Session {
             let view = workspace.own_log();
             let position = self.position();
             let model = self.own_model();
-            let found = compare::compare_readable(model, &view, position)?;
+            let found = compare::compare_readable(model, &view, position, Whose::Own)?;
             if !model.truncate(found.changes) {
                 return Err(Stop::Broken("the log was opened and ends inside a group".to_owned()));
             }
+            model.lose_redactions(found.entries);
         } else if durable.changes != self.own_model().change_count() {
             let submitted = self.own_model().change_count();
             let why = format!("opened with {} of {submitted} changes", durable.changes);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use annals_tests::simulation::{Case, Effort, Operation, Workload};
 
 /// Longer workloads, each with something that the others do not do.
-const LONGER: [&str; 13] = [
+const LONGER: [&str; 20] = [
     "append,commit,append-all,commit,close,append,commit",
     "create,append,commit,close,append-kib,commit",
     "append-large-group,commit,append-kib,append,checkpoint,append",
@@ -23,6 +23,13 @@ const LONGER: [&str; 13] = [
     "append,repair,append,export,append,close",
     "append,open,append,open,commit,append-durable,append",
     "aligned,create,append,commit,append-all,close,import,append-durable",
+    "append,commit,append-all,stream,compact,append,commit,compact,append-all,close",
+    "append-all,append,redact,commit,compact,redact,append,compact,read,redact,open,compact",
+    "append-all,stream,snapshot,append,prune,append,commit,snapshot,prune,append,close",
+    "append,redact,snapshot,append-kib,prune,redact,open,compact,snapshot,close,append,prune",
+    "import,append,compact,import,snapshot,append,prune,import,redact,compact,backup,append",
+    "append-large-group,read,append-split,compact,refresh,redact,append,compact,refresh,commit",
+    "aligned,create,append-all,append,commit,heal,redact,compact,append,heal,snapshot,prune,close",
 ];
 
 /// Does `work` with each of `items`, on two threads.
@@ -72,6 +79,7 @@ fn a_case_is_read_from_its_text() {
         "create,append-split@end:garbage(9)@2:everything",
         "aligned,heal!once(4,full)@end:kill",
         "append!lies(0)@3:allbut(1)",
+        "append,redact,compact,snapshot,prune@40:everything",
     ] {
         assert_eq!(text.parse::<Case>().unwrap().to_string(), text);
     }

@@ -204,15 +204,17 @@ impl DiskFile for ProtocolFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        // A file that is written and renamed goes on under its new name.
+        let path = self.tracked.name(&self.path);
         if let Some(observer) = &self.disk.observer
-            && let Err(rule) = observer(&self.path, offset, bytes, &self.disk.durability)
+            && let Err(rule) = observer(&path, offset, bytes, &self.disk.durability)
         {
             let len = bytes.len();
             let call = format!("write of {len} bytes at {offset}");
-            self.disk.tracker().violated(&self.path, &call, &rule);
+            self.disk.tracker().violated(&path, &call, &rule);
         }
         let tracker = self.disk.tracker();
-        tracker.before_write(&self.tracked, &self.path, offset, bytes.len());
+        tracker.before_write(&self.tracked, &path, offset, bytes.len());
         let written = self.file.write_at(bytes, offset)?;
         self.tracked.after_write(offset, written);
         Ok(written)
@@ -231,7 +233,7 @@ impl DiskFile for ProtocolFile {
 
     fn sync(&self) -> io::Result<()> {
         let tracker = self.disk.tracker();
-        let begun = tracker.begin_sync(&self.tracked, &self.path);
+        let begun = tracker.begin_sync(&self.tracked, &self.tracked.name(&self.path));
         let result = self.file.sync();
         self.tracked.end_sync(begun, result.is_ok());
         result

@@ -20,6 +20,8 @@ pub(super) struct TrackedFile {
 /// A file, whatever its names are.
 #[derive(Debug, Default)]
 struct File {
+    /// The name that it was given since it was opened.
+    name: Option<PathBuf>,
     len: u64,
     now: Unsynced,
     /// What each sync under way is to make durable.
@@ -154,7 +156,13 @@ impl Tracker {
     pub(super) fn renamed(&self, from: &Path, to: &Path) {
         let mut state = self.state.lock();
         match state.files.remove(from) {
-            Some(file) => drop(state.files.insert(to.to_owned(), file)),
+            Some(file) => {
+                state.files.insert(to.to_owned(), Arc::clone(&file));
+                // The file is locked before the state.
+                drop(state);
+                file.lock().name = Some(to.to_owned());
+                state = self.state.lock();
+            }
             // Never opened, so nothing is known of what is there now.
             None => drop(state.files.remove(to)),
         }
@@ -227,6 +235,11 @@ impl Tracker {
 }
 
 impl TrackedFile {
+    /// The name that the file has now, which was opened as `path`.
+    pub(super) fn name(&self, path: &Path) -> PathBuf {
+        self.file.lock().name.clone().unwrap_or_else(|| path.to_owned())
+    }
+
     /// Marked again: a sync that began during the write took the first mark with it.
     pub(super) fn after_write(&self, offset: u64, written: usize) {
         if written == 0 {
