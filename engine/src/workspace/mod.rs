@@ -26,6 +26,7 @@ mod view;
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -37,7 +38,7 @@ use crate::{
     io::{Access, Disk, DiskFile},
     log::{
         AppendError, Assigned, BatchCache, Change, Core, Log, OpenAs, Progress, Published,
-        ReadError, Segment, Verdict, Writer, look_for_writer,
+        ReadError, Segment, SegmentError, Verdict, Writer, look_for_writer,
     },
     sync::{AtomicU64, Mutex, Ordering, ReentrantMutex, RwLock},
 };
@@ -452,9 +453,14 @@ impl Inner {
         if published.is_some_and(|published| published.is_of(log.id(), log.header.generation)) {
             return Ok(None);
         }
-        let Ok(there) = Segment::load(&*self.disk, &log.path, Access::Read) else {
+        let there = match Segment::load(&*self.disk, &log.path, Access::Read) {
+            Ok(there) => there,
+            // Whether it was replaced is not known: to say that nothing is new could show what was forgotten.
+            Err(SegmentError::Io(error)) if error.source.kind() != ErrorKind::NotFound => {
+                return Err(SegmentError::Io(error).into());
+            }
             // What is open can be read on, whatever has become of the file.
-            return Ok(None);
+            Err(_) => return Ok(None),
         };
         if there.header.generation == log.header.generation && there.header.salt == log.header.salt
         {
