@@ -144,8 +144,12 @@ pub(super) fn compare_readable(
             Err(_) if entry.payload_len() != payload.len() as u64 => {
                 return Err(broken(format!("entry {at} has another length than was submitted")));
             }
-            Err(absent) => judge_absence(model, view, &entry, &absent, position)
-                .map_err(|why| broken(format!("entry {at} is absent: {why}")))?,
+            Err(absent) => {
+                let is_redacted = is_redacted(model, view, &entry, &absent, position);
+                if !is_redacted.map_err(unreadable)? {
+                    return Err(broken(format!("entry {at} is {absent}, which was not submitted")));
+                }
+            }
         }
         if stream.is_some_and(|stream| stream != entry.stream()) {
             return Err(broken(format!("entry {at} is in another stream")));
@@ -175,24 +179,21 @@ fn is_forgotten(model: &LogModel, index: u64, position: u64) -> bool {
 }
 
 /// Whether the payload of this entry may be gone: only if a redaction was submitted, and is there.
-fn judge_absence(
+fn is_redacted(
     model: &LogModel,
     view: &LogView,
     entry: &Entry,
     absent: &Absent,
     position: u64,
-) -> Result<(), String> {
-    let Absent::Redacted { by, reason } = absent else { return Err(absent.to_string()) };
+) -> Result<bool, ReadError> {
+    let Absent::Redacted { by, reason } = absent else { return Ok(false) };
     let was_submitted = model.taken_back.iter().any(|redaction| {
         redaction.begun <= position
             && redaction.by.is_none_or(|submitted| submitted == *by)
             && redaction.entries == (entry.index()..entry.end_index())
     });
-    let redaction = view.entry(*by).map_err(|error| error.to_string())?;
-    if !was_submitted || redaction.kind() != Kind::REDACTION || &**reason != REASON {
-        return Err(format!("{absent}, which was not submitted"));
-    }
-    Ok(())
+    let is_there = view.entry(*by)?.kind() == Kind::REDACTION && &**reason == REASON;
+    Ok(was_submitted && is_there)
 }
 
 /// Whether the roots are the ones that there were, and go on from each other. Of a log that was written anew all of

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use annals_tests::simulation::{Case, Effort, Operation, Workload};
 
 /// Longer workloads, each with something that the others do not do.
-const LONGER: [&str; 20] = [
+const LONGER: [&str; 21] = [
     "append,commit,append-all,commit,close,append,commit",
     "create,append,commit,close,append-kib,commit",
     "append-large-group,commit,append-kib,append,checkpoint,append",
@@ -28,7 +28,8 @@ const LONGER: [&str; 20] = [
     "append-all,stream,snapshot,append,prune,append,commit,snapshot,prune,append,close",
     "append,redact,snapshot,append-kib,prune,redact,open,compact,snapshot,close,append,prune",
     "import,append,compact,import,snapshot,append,prune,import,redact,compact,backup,append",
-    "append-large-group,read,append-split,compact,refresh,redact,append,compact,refresh,commit",
+    "append-large-group,read,append-batch,compact,refresh,redact,append,compact,refresh,commit",
+    "append-stretch,commit,compact,append,compact",
     "aligned,create,append-all,append,commit,heal,redact,compact,append,heal,snapshot,prune,close",
 ];
 

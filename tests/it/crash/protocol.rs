@@ -37,6 +37,16 @@ fn short_workloads_keep_the_order_of_durable_writing() {
         Operation::Heal,
     ];
     on_two_threads(&sequences(&small, 3), judge);
+    let forgetting = [
+        Operation::AppendAll,
+        Operation::Commit,
+        Operation::Import,
+        Operation::Compact,
+        Operation::Redact,
+        Operation::Snapshot,
+        Operation::Prune,
+    ];
+    on_two_threads(&sequences(&forgetting, 4), judge);
 }
 
 #[test]
@@ -98,9 +108,15 @@ fn judge_faults(workload: &Workload) {
         // The other rules take what a failed sync was to write for lost until it is written again, and slots are not.
         // A reader that looks again after a writer's sync has failed is told so by its own sync, if at all.
         let has_reader = workload.operations.contains(&Operation::Refresh);
+        let rewrites = workload.operations.contains(&Operation::Compact);
+        // Of a replica all that is believed was synced when it was imported. Whatever a compaction syncs of it before it
+        // reads belongs to nobody, so that nothing is lost if that fails, and is tried again.
+        let own = session.model.own.map(|own| own.to_string()).unwrap_or_default();
+        let is_of_replica = |text: &str| rewrites && !text.contains(&own);
         let mut violations = rules.violations();
         violations.retain(|text| {
-            text.contains("unsynced cut") || (text.contains("failed sync") && !has_reader)
+            text.contains("unsynced cut")
+                || (text.contains("failed sync") && !has_reader && !is_of_replica(text))
         });
         assert!(violations.is_empty(), "{}", case.message(&violations.join("\n").into()));
     }
