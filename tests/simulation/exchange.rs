@@ -39,7 +39,10 @@ impl Session {
         for view in reader.logs() {
             let is_own = Some(view.id()) == own;
             let model = self.model.logs.entry(view.id()).or_default();
-            let found = compare::compare_readable(model, &view, position, Whose::Own)?;
+            // Where a lock record could not be written, a reader does not learn of the next generation, as it does not of
+            // what else was written since.
+            let whose = if self.faulty { Whose::Copied } else { Whose::Own };
+            let found = compare::compare_readable(model, &view, position, whose)?;
             let (changes, entries) = model.promised(position);
             if !self.faulty && (found.changes < changes || found.entries < entries) {
                 let why = format!(

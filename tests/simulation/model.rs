@@ -160,9 +160,9 @@ impl LogModel {
         if first_index == 0 {
             return Some(0);
         }
-        let asked = self.pruned.iter().filter(|pruned| pruned.begun <= position);
+        let mut asked = self.pruned.iter().filter(|pruned| pruned.begun <= position);
         // The last one: what comes before it may have been void.
-        asked.filter(|pruned| pruned.size == first_index).last().map(|pruned| pruned.changes)
+        asked.rfind(|pruned| pruned.size == first_index).map(|pruned| pruned.changes)
     }
 
     /// How many entries are pruned for certain.

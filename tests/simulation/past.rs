@@ -61,7 +61,7 @@ impl Session {
     /// Submits a redaction of the last change that was not taken back before.
     pub(super) fn redact(&mut self) -> Result<(), Stop> {
         let workspace = self.open()?;
-        let Some(entries) = self.to_take_back(&workspace)? else { return Ok(()) };
+        let Some(entries) = self.next_to_take_back(&workspace)? else { return Ok(()) };
         let begun = self.position();
         let (by, error) = match workspace.redact(workspace.client(), entries.end - 1, REASON) {
             Ok(ticket) => (Some(ticket.index()), None),
@@ -86,7 +86,7 @@ impl Session {
         self.own_model().taken_back.push(redaction);
     }
 
-    fn to_take_back(&mut self, workspace: &Workspace) -> Result<Option<Range<u64>>, Stop> {
+    fn next_to_take_back(&mut self, workspace: &Workspace) -> Result<Option<Range<u64>>, Stop> {
         let first_index = workspace.own_log().first_index();
         let model = self.own_model();
         let known: Vec<_> = model.taken_back.iter().map(|before| before.entries.clone()).collect();

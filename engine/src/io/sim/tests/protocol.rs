@@ -52,6 +52,23 @@ fn a_rename_needs_a_sync() {
 }
 
 #[test]
+fn a_file_that_is_renamed_while_it_is_open_goes_on_under_its_new_name() {
+    let (_, disk) = watched();
+    let names = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&names);
+    let disk = disk.observe(move |path: &Path, _, _, _| {
+        seen.lock().unwrap().push(path.to_owned());
+        Ok(())
+    });
+    let file = create(&disk, "a.tmp");
+    file.write_all_at(b"one", 0).unwrap();
+    file.sync().unwrap();
+    disk.rename(Path::new("a.tmp"), Path::new("a")).unwrap();
+    file.write_all_at(b"two", 3).unwrap();
+    assert_eq!(*names.lock().unwrap(), [Path::new("a.tmp"), Path::new("a")]);
+}
+
+#[test]
 fn a_cut_needs_a_sync_before_it_is_written_over() {
     let (_, disk) = watched();
     let file = durable(&disk, "a", b"0123456789");
