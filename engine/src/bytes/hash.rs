@@ -112,6 +112,21 @@ impl LogKeys {
         Hash(blake3::keyed_hash(&self.leaf, &join(header, &payload_hash.0)).into())
     }
 
+    /// The key of payloads: of the salt and the payload in a row (M-2).
+    pub(crate) const fn of_payloads(&self) -> &[u8; 32] {
+        &self.payload
+    }
+
+    /// The key of leaves: of the canonical header and the payload hash in a row (M-3).
+    pub(crate) const fn of_leaves(&self) -> &[u8; 32] {
+        &self.leaf
+    }
+
+    /// The key of inner nodes: of the left and the right one in a row (M-4).
+    pub(crate) const fn of_nodes(&self) -> &[u8; 32] {
+        &self.node
+    }
+
     /// An inner node of the tree, one compression (M-4).
     pub fn node(&self, left: &Hash, right: &Hash) -> Hash {
         Hash(blake3::keyed_hash(&self.node, &join(&left.0, &right.0)).into())

@@ -7,6 +7,7 @@
 mod crc;
 mod hash;
 mod ids;
+mod lanes;
 mod reader;
 mod time;
 mod varint;
@@ -20,6 +21,7 @@ pub use self::{
     time::{ParseTimestampError, Timestamp},
 };
 pub(crate) use self::{
+    lanes::Lanes,
     varint::{unzigzag, zigzag},
     writer::{Put, fixed},
 };

@@ -5,7 +5,7 @@
 
 use crate::{
     batch::{Batch, BatchError, Content, Decoder},
-    bytes::{Hash, LogId, LogKeys, StreamId, Timestamp},
+    bytes::{Hash, Lanes, LogId, LogKeys, StreamId, Timestamp},
     entry::{EntryHeader, Kind, Part, STREAM_COUNT_MAX, decode_frontier},
     frame::FrameHeader,
     index::{ASSET_POSTINGS, Declaration, FrameSummary, HISTORY_POSTINGS},
@@ -110,11 +110,22 @@ pub(crate) struct Hasher {
     keys: LogKeys,
     salts: SaltTree,
     cursor: SaltCursor,
+    lanes: Lanes,
+    /// The canonical headers of the entries that are being appended.
+    headers: Vec<[u8; EntryHeader::LEN]>,
+    leaves: Vec<Hash>,
 }
 
 impl Hasher {
     pub(crate) fn new(log: LogId, salts: SaltTree) -> Self {
-        Self { keys: LogKeys::new(log), salts, cursor: SaltCursor::new() }
+        Self {
+            keys: LogKeys::new(log),
+            salts,
+            cursor: SaltCursor::new(),
+            lanes: Lanes::new(),
+            headers: Vec::new(),
+            leaves: Vec::new(),
+        }
     }
 
     pub(crate) fn keys(&self) -> &LogKeys {
@@ -124,23 +135,6 @@ impl Hasher {
     /// The salts that it hashes with.
     pub(crate) fn salts(&self) -> &SaltTree {
         &self.salts
-    }
-
-    /// The leaf of the entry `index`; `None` if its salt is erased.
-    pub(crate) fn leaf(
-        &mut self,
-        index: u64,
-        header: &EntryHeader,
-        content: Content<'_>,
-    ) -> Option<Hash> {
-        let payload_hash = match content {
-            Content::Payload(payload) => {
-                let salt = self.cursor.salt(&self.salts, index)?;
-                self.keys.payload_hash(&salt, payload)
-            }
-            Content::Absent(hash) => hash,
-        };
-        Some(self.keys.leaf(&header.encode(), &payload_hash))
     }
 
     /// Appends the entries to `state`, and says in `effect` what they mean to the index.
@@ -153,9 +147,10 @@ impl Hasher {
         effect: &mut Effect,
     ) -> Result<(), ReplayError> {
         effect.clear();
+        self.headers.clear();
+        self.lanes.start(self.keys.of_payloads());
         let mut last_stream = None;
-        for (header, content) in entries {
-            let index = state.entry_count();
+        for (index, (header, content)) in (state.entry_count()..).zip(entries) {
             // Control entries always have theirs (B-8).
             let payload = content.payload().unwrap_or_default();
             if header.lamport != next_lamport(state.lamport, &header, payload) {
@@ -190,19 +185,39 @@ impl Hasher {
             if header.kind.is_about_history() && !effect.streams.contains(&HISTORY_POSTINGS) {
                 effect.streams.push(HISTORY_POSTINGS);
             }
-            let leaf = self.leaf(index, &header, content).ok_or(ReplayError::Salt(index))?;
-            state.peaks.push(&self.keys, leaf, |level, position, node| {
-                if (INDEX_LEVEL_MIN..=INDEX_LEVEL_MAX).contains(&level) {
-                    effect.nodes.push((level, position, *node));
+            self.headers.push(header.encode());
+            match content {
+                Content::Payload(payload) => {
+                    let salt = self.cursor.salt(&self.salts, index);
+                    self.lanes.push(&salt.ok_or(ReplayError::Salt(index))?, payload);
                 }
-            });
+                Content::Absent(hash) => self.lanes.push_hash(hash),
+            }
         }
+        self.push_leaves(state, effect);
         effect.streams.sort_unstable();
         effect.streams.dedup();
         state.change_count += u64::from(effect.change_count);
         state.payload_bytes += effect.payload_bytes;
         state.time_max = state.time_max.max(effect.time_max);
         Ok(())
+    }
+
+    /// From the headers and payload hashes to leaves, and from leaves to nodes.
+    fn push_leaves(&mut self, state: &mut LogState, effect: &mut Effect) {
+        self.leaves.clear();
+        self.leaves.extend_from_slice(self.lanes.finish());
+        self.lanes.start(self.keys.of_leaves());
+        for (header, payload_hash) in self.headers.iter().zip(&self.leaves) {
+            self.lanes.push(header, payload_hash.as_bytes());
+        }
+        self.leaves.clear();
+        self.leaves.extend_from_slice(self.lanes.finish());
+        state.peaks.extend(&self.keys, &mut self.lanes, &self.leaves, |level, position, node| {
+            if (INDEX_LEVEL_MIN..=INDEX_LEVEL_MAX).contains(&level) {
+                effect.nodes.push((level, position, *node));
+            }
+        });
     }
 }
 

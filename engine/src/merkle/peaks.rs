@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    bytes::{Hash, LogKeys},
+    bytes::{Hash, Lanes, LogKeys},
     entry::LOG_ENTRY_COUNT_MAX,
 };
 
@@ -83,6 +83,53 @@ impl Peaks {
         }
         self.hashes[count] = node;
         self.size += 1;
+    }
+
+    /// Appends many leaves, with `lanes` for the hashing: the same as [`Peaks::push`] for each of them, but that
+    /// `on_node` is called level by level.
+    ///
+    /// # Panics
+    ///
+    /// As [`Peaks::push`].
+    pub(crate) fn extend(
+        &mut self,
+        keys: &LogKeys,
+        lanes: &mut Lanes,
+        leaves: &[Hash],
+        mut on_node: impl FnMut(u32, u64, &Hash),
+    ) {
+        let end = self.size + leaves.len() as u64;
+        assert!(end <= LOG_ENTRY_COUNT_MAX, "the log is full");
+        let mut peaks = Self { size: end, ..Self::new() };
+        // Of both trees: how many peaks have this level or a higher one.
+        let (mut old_count, mut count) = (peak_count(self.size), peak_count(end));
+        // The new nodes of a level, behind the peak that the first of them is to be joined with.
+        let mut nodes = leaves.to_vec();
+        for level in 0.. {
+            if nodes.is_empty() {
+                // From here on nothing changes.
+                peaks.hashes[..count].copy_from_slice(&self.hashes[..old_count]);
+                break;
+            }
+            if self.size >> level & 1 == 1 {
+                old_count -= 1;
+                nodes.insert(0, self.hashes[old_count]);
+            }
+            if end >> level & 1 == 1 {
+                count -= 1;
+                peaks.hashes[count] = nodes[nodes.len() - 1];
+            }
+            lanes.start(keys.of_nodes());
+            for [left, right] in nodes.as_chunks().0 {
+                lanes.push(left.as_bytes(), right.as_bytes());
+            }
+            nodes.clear();
+            nodes.extend_from_slice(lanes.finish());
+            for (position, node) in (self.size >> level >> 1..).zip(&nodes) {
+                on_node(level + 1, position, node);
+            }
+        }
+        *self = peaks;
     }
 
     /// The number of leaves.
