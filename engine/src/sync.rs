@@ -32,7 +32,7 @@ pub(crate) fn spawn(_work: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Threads that end with the call that began them. Used for the content of large assets only.
+/// Threads that end with the call that began them.
 pub(crate) use std::thread::scope;
 
 #[cfg(all(not(annals_shuttle), feature = "sim"))]

@@ -78,7 +78,7 @@ fn boundaries(workspace: &Workspace) -> Vec<u64> {
 
 /// Frames that are in the file and recorded nowhere, one for each payload.
 fn unrecorded(payloads: &[&[u8]]) -> (tempfile::TempDir, Workspace) {
-    let (folder, workspace) = create(options().durability(Durability::ProcessCrash));
+    let (folder, workspace) = create(options().preallocate(0).durability(Durability::ProcessCrash));
     for payload in payloads {
         put(&workspace, payload);
         workspace.commit().unwrap();

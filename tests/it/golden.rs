@@ -24,10 +24,11 @@ use crate::{
 /// A golden file: its name, whether its bytes are those that the engine writes now, and how it is made.
 type Golden = (&'static str, bool, fn(&Path) -> Vec<u8>);
 
-const SEGMENTS: [Golden; 8] = [
+const SEGMENTS: [Golden; 9] = [
     ("three-changes.seg", true, three_changes),
     ("shapes.seg", true, shapes),
     ("aligned.seg", true, aligned),
+    ("preallocated.seg", true, preallocated),
     ("compressed.seg", false, compressed),
     ("seen.seg", false, seen),
     ("compacted.seg", true, compacted),
@@ -55,7 +56,7 @@ fn none() -> Options {
 }
 
 fn create(disk: &TestDisk, folder: &Path, name: &str, options: Options) -> Workspace {
-    Workspace::create_on(disk.arc(), &folder.join(name), options, None).unwrap()
+    Workspace::create_on(disk.arc(), &folder.join(name), options.preallocate(0), None).unwrap()
 }
 
 /// Closes a workspace and gives the bytes of its own segment.
@@ -73,6 +74,17 @@ pub(crate) fn three_changes(folder: &Path) -> Vec<u8> {
     }
     workspace.commit().unwrap();
     closed(workspace)
+}
+
+/// What a process leaves that is killed: behind its two commits the space for the next ones.
+fn preallocated(folder: &Path) -> Vec<u8> {
+    let (disk, path) = (TestDisk::fixed(), folder.join("w"));
+    let workspace = Workspace::create_on(disk.arc(), &path, none(), None).unwrap();
+    for payload in [b"a", b"b"] {
+        put(&workspace, payload);
+        workspace.commit().unwrap();
+    }
+    std::fs::read(workspace.own_log().path()).unwrap()
 }
 
 /// Two openings, streams, times, an empty change, a group over several frames.

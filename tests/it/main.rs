@@ -18,6 +18,7 @@ mod history;
 mod importing;
 mod model;
 mod past_crashes;
+mod preallocation;
 mod processes;
 mod programs;
 mod reading;

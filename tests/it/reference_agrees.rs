@@ -481,7 +481,7 @@ proptest! {
 #[test]
 fn on_every_cut_of_the_last_two_commits() {
     let folder = tempfile::tempdir().unwrap();
-    let workspace = create(folder.path(), "w", none());
+    let workspace = create(folder.path(), "w", none().preallocate(0));
     let mut ends = Vec::new();
     for number in 0..4_u8 {
         put(&workspace, &[number; 9]);

@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
         progress: Progress<'_>,
     ) -> Result<Compaction, CompactError> {
         let log = self.log;
-        let before_len = log.file.len().context(&log.path, "read the length of")?;
+        let before_len = self.start.end_offset;
         let mut done = Compaction {
             before_len,
             after_len: before_len,

@@ -11,14 +11,16 @@
 //!
 //! An import has an appender of its own for each log that it goes on with: see [`withheld`].
 
+mod encode;
 mod moving;
 mod settle;
+mod space;
 mod withheld;
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    batch::{BATCH_ENTRY_COUNT_MAX, Batch, BatchDraft, Encoder, set_continues, set_root},
+    batch::{Batch, BatchDraft},
     bytes::Hash,
     error::{IoContext as _, IoError},
     frame::{FRAME_HEADER_LEN, FrameHeader, FrameKind, encode_frame},
@@ -39,6 +41,7 @@ use crate::{
 };
 
 pub(crate) use self::withheld::{INDEX_PART_LEN_MAX, IndexPart};
+use self::{encode::Presses, space::Space};
 
 /// A checkpoint is written after this many bytes of frames.
 const CHECKPOINT_INTERVAL: u64 = 1 << 20;
@@ -108,6 +111,8 @@ pub(crate) struct AppenderStart {
     pub(crate) durability: Durability,
     pub(crate) batch_len: usize,
     pub(crate) level: i32,
+    /// Most zeros that are written ahead, in bytes.
+    pub(crate) preallocate: u64,
 }
 
 #[derive(Debug)]
@@ -116,11 +121,12 @@ pub(crate) struct Appender {
     file: Arc<dyn DiskFile>,
     header: SegmentHeader,
     hasher: Hasher,
-    encoder: Encoder,
+    presses: Presses,
     /// Behind the last frame that was written.
     state: LogState,
     /// Before the atomic group that is being written.
     boundary: Option<LogState>,
+    space: Space,
     durable: u64,
     acknowledged: Progress,
     frames_unsynced: u32,
@@ -162,7 +168,9 @@ impl Written {
 
 impl Appender {
     pub(crate) fn new(start: AppenderStart) -> Self {
+        let preallocate = if start.header.preallocated { start.preallocate } else { 0 };
         Self {
+            space: Space::new(preallocate, start.state.end_offset),
             durable: start.state.end_offset,
             acknowledged: Progress {
                 entries: start.state.entry_count(),
@@ -172,7 +180,7 @@ impl Appender {
             file: start.file,
             header: start.header,
             hasher: start.hasher,
-            encoder: Encoder::new(start.level),
+            presses: Presses::new(start.level),
             state: start.state,
             boundary: None,
             frames_unsynced: 0,
@@ -228,86 +236,20 @@ impl Appender {
         self.acknowledged
     }
 
-    /// Encodes and writes what is staged, without syncing it. One write unless it is very long.
+    /// Encodes and writes what is staged, without syncing it; `is_synced`: a sync follows. One write unless it is very
+    /// long.
     ///
     /// After [`WriteFailure::Full`] the log ends at [`Appender::boundary`].
-    pub(crate) fn write(&mut self, staged: &Staged) -> Result<(), WriteFailure> {
+    pub(crate) fn write(&mut self, staged: &Staged, is_synced: bool) -> Result<(), WriteFailure> {
         assert_eq!(staged.first_index, self.state.entry_count(), "entries are written in order");
         let before = self.boundary().clone();
-        let result = self.try_write(staged);
+        let is_synced = is_synced && self.durability == Durability::Full;
+        let result = self.try_write(staged, is_synced);
         if result.is_ok() {
             self.feed_index();
         }
         self.written.clear();
         result.or_else(|error| self.undo(before, error))
-    }
-
-    fn try_write(&mut self, staged: &Staged) -> Result<(), IoError> {
-        self.check_len()?;
-        let mut offset = self.state.end_offset;
-        let mut start = 0;
-        self.out.clear();
-        while start < staged.len() {
-            let positions =
-                staged.batch_from(start, self.batch_len, BATCH_ENTRY_COUNT_MAX as usize);
-            start = positions.end;
-            self.encode(staged, positions).expect("what this process stages continues its own log");
-            if self.out.len() >= WRITE_LEN_MAX {
-                self.file.write_all_at(&self.out, offset).context(&self.path, "write")?;
-                offset = self.state.end_offset;
-                self.out.clear();
-            }
-        }
-        self.file.write_all_at(&self.out, offset).context(&self.path, "write")
-    }
-
-    /// The same, of entries that were put together.
-    fn encode_draft(&mut self, draft: &BatchDraft, continues: bool) -> Result<(), ReplayError> {
-        let first_index = self.state.entry_count();
-        let start = self.out.len();
-        self.out.resize(start + FRAME_HEADER_LEN, 0);
-        let out = &mut self.out;
-        self.encoder.encode_draft(self.header.log, first_index, draft, Hash::ZERO, out);
-        let mut effect = self.spare_effects.pop().unwrap_or_default();
-        self.hasher.append(&mut self.state, draft.entries(), &mut effect)?;
-        let root = self.state.peaks.root(self.hasher.keys());
-        let batch = &mut self.out[start + FRAME_HEADER_LEN..];
-        set_root(batch, &root);
-        if continues {
-            set_continues(batch);
-        }
-        self.close_frame(start, first_index, continues, effect, root);
-        Ok(())
-    }
-
-    /// Appends one frame to `out` and moves the state behind it.
-    fn encode(&mut self, staged: &Staged, positions: Range<usize>) -> Result<(), ReplayError> {
-        let continues = staged.splits_group(positions.end);
-        if continues && self.boundary.is_none() {
-            self.boundary = Some(self.state.clone());
-        }
-        let first_index = self.state.entry_count();
-        let start = self.out.len();
-        self.out.resize(start + FRAME_HEADER_LEN, 0);
-        let headers = &staged.headers[positions.clone()];
-        self.encoder.encode(
-            self.header.log,
-            first_index,
-            headers,
-            staged.payloads_of(&positions),
-            Hash::ZERO,
-            &mut self.out,
-        );
-
-        let mut effect = self.spare_effects.pop().unwrap_or_default();
-        self.hasher.append(&mut self.state, staged.entries(positions), &mut effect)?;
-        let root = self.state.peaks.root(self.hasher.keys());
-        set_root(&mut self.out[start + FRAME_HEADER_LEN..], &root);
-        if continues {
-            set_continues(&mut self.out[start + FRAME_HEADER_LEN..]);
-        }
-        self.close_frame(start, first_index, continues, effect, root);
-        Ok(())
     }
 
     fn close_frame(
@@ -437,6 +379,7 @@ impl Appender {
         // The freed range is written again, so its cut must be durable first.
         let end = self.state.end_offset;
         self.file.set_len(end).context(&self.path, "undo a write")?;
+        self.space.begins_at(end);
         self.sync_file()?;
         if self.durable < end {
             // The sync has covered frames before the mark as well, perhaps several.
@@ -502,6 +445,9 @@ impl Appender {
     /// Makes everything durable and recorded as such in a synced checkpoint.
     pub(crate) fn checkpoint(&mut self, clean: bool) -> Result<(), IoError> {
         self.sync_now()?;
+        if clean {
+            self.give_back_space()?;
+        }
         if self.checkpoint_offset < self.durable {
             self.write_checkpoint(clean)?;
         }

@@ -27,6 +27,9 @@ use crate::{
     sync::{Condvar, Mutex, MutexGuard},
 };
 
+/// Batches that are written at once, if nobody waits for them: enough for several threads to encode.
+const WRITE_BATCH_COUNT: usize = 16;
+
 /// Why a change was not appended, or is not durable.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -144,7 +147,8 @@ enum Job {
 pub(crate) struct Core {
     state: Mutex<State>,
     changed: Condvar,
-    batch_len: usize,
+    /// Whoever stages that much writes it.
+    write_len: usize,
     staged_len_max: usize,
     /// Opening and incarnation of the appender, which stay.
     writer: (u32, u64),
@@ -195,7 +199,7 @@ impl Core {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
-            batch_len,
+            write_len: (WRITE_BATCH_COUNT * batch_len).min(staged_len_max / 2),
             staged_len_max,
             writer,
         }
@@ -266,7 +270,7 @@ impl Core {
         if state.followers > 0 {
             self.changed.notify_all();
         }
-        if state.staged.weight() >= self.batch_len && state.appender.is_some() {
+        if state.staged.weight() >= self.write_len && state.appender.is_some() {
             self.lead(&mut state, Job::Write)?;
         }
         Ok(assigned)
@@ -525,7 +529,7 @@ impl Lease<'_> {
             if appender.is_starting() {
                 (self.hooks.starting)();
             }
-            appender.write(staged)?;
+            appender.write(staged, job == Job::Sync)?;
         }
         (self.hooks.written)(appender);
         let fatal = WriteFailure::Fatal;

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
-    frame::FRAME_TRAILER_LEN,
+    frame::{FRAME_HEADER_LEN, FRAME_TRAILER_LEN},
     io::{Access, Disk, DiskFile},
     log::{
         appender::{Appender, AppenderStart, Durability, IndexPart, Learner},
@@ -35,6 +35,8 @@ pub(crate) struct WriterOptions {
     pub(crate) level: i32,
     /// Appenders wait while more than this is staged.
     pub(crate) staged_len_max: usize,
+    /// Most zeros that are written ahead of the log, in bytes.
+    pub(crate) preallocate: u64,
 }
 
 /// Who looks at the file.
@@ -271,6 +273,7 @@ impl OpenLog {
             durability: options.durability,
             batch_len: options.batch_len,
             level: options.level,
+            preallocate: options.preallocate,
         });
         // After a clean close there is nothing to settle, and opening writes nothing at all.
         if recovery.file_len != end || checkpoint_offset != end || slot_damaged {
@@ -443,7 +446,9 @@ impl Log {
     /// frames behind its last checkpoint.
     pub(crate) fn recovered_len(&self) -> Result<u64, OpenLogError> {
         let known = self.view.read().end_offset;
-        if self.file.len().context(&self.path, "read the length of")? == known {
+        if self.file.len().context(&self.path, "read the length of")? == known
+            || self.has_space_at(known)?
+        {
             // Asked again and again by who follows a log that nobody writes: nothing to sync, nothing to judge.
             return Ok(known);
         }
@@ -454,6 +459,15 @@ impl Log {
         let recovery = recover(&segment, self.index.evidence(), published, file_len)
             .map_err(|error| recover_error(&self.path, error))?;
         Ok(recovery.state.end_offset)
+    }
+
+    /// Whether no frame was begun at `offset`, in space that was written ahead.
+    fn has_space_at(&self, offset: u64) -> Result<bool, IoError> {
+        if !self.header.preallocated {
+            return Ok(false);
+        }
+        let bytes = self.file.read_vec_at(offset, FRAME_HEADER_LEN).context(&self.path, "read")?;
+        Ok(bytes.iter().all(|&byte| byte == 0))
     }
 
     /// Reads on up to `durable_len`, which a writer has published; every new entry is hashed.

@@ -75,6 +75,50 @@ impl Effect {
         self.nodes.clear();
     }
 
+    /// Checks that the entry `index` continues `state`, moves it on, and notes what the entry means to the index.
+    fn learn(
+        &mut self,
+        state: &mut LogState,
+        index: u64,
+        header: &EntryHeader,
+        content: Content<'_>,
+    ) -> Result<(), ReplayError> {
+        // Control entries always have theirs (B-8).
+        let payload = content.payload().unwrap_or_default();
+        if header.lamport != next_lamport(state.lamport, header, payload) {
+            return Err(ReplayError::Lamport(index));
+        }
+        state.lamport = header.lamport;
+        if header.kind.is_control() && header.part != Part::WHOLE {
+            return Err(ReplayError::Part(index));
+        }
+        self.change_count += u32::from(header.begins_change());
+        self.payload_bytes += u64::from(header.payload_len);
+        self.time_max = self.time_max.max(header.timestamp);
+        if header.kind == Kind::STREAM {
+            state.stream_count += 1;
+            let declaration = Declaration::decode(header.stream, index, payload)
+                .ok_or(ReplayError::Stream(index))?;
+            if header.stream.0 != state.stream_count || state.stream_count > STREAM_COUNT_MAX {
+                return Err(ReplayError::Stream(index));
+            }
+            self.declarations.push(declaration);
+        }
+        if header.stream.0 > state.stream_count {
+            return Err(ReplayError::Stream(index));
+        }
+        if self.streams.last() != Some(&header.stream) {
+            self.streams.push(header.stream);
+        }
+        if header.kind.is_about_assets() && !self.streams.contains(&ASSET_POSTINGS) {
+            self.streams.push(ASSET_POSTINGS);
+        }
+        if header.kind.is_about_history() && !self.streams.contains(&HISTORY_POSTINGS) {
+            self.streams.push(HISTORY_POSTINGS);
+        }
+        Ok(())
+    }
+
     /// Gives back memory that was set aside for larger ones.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.streams.shrink_to_fit();
@@ -109,23 +153,13 @@ impl Effect {
 pub(crate) struct Hasher {
     keys: LogKeys,
     salts: SaltTree,
-    cursor: SaltCursor,
+    leaves: LeafHasher,
     lanes: Lanes,
-    /// The canonical headers of the entries that are being appended.
-    headers: Vec<[u8; EntryHeader::LEN]>,
-    leaves: Vec<Hash>,
 }
 
 impl Hasher {
     pub(crate) fn new(log: LogId, salts: SaltTree) -> Self {
-        Self {
-            keys: LogKeys::new(log),
-            salts,
-            cursor: SaltCursor::new(),
-            lanes: Lanes::new(),
-            headers: Vec::new(),
-            leaves: Vec::new(),
-        }
+        Self { keys: LogKeys::new(log), salts, leaves: LeafHasher::new(), lanes: Lanes::new() }
     }
 
     pub(crate) fn keys(&self) -> &LogKeys {
@@ -135,6 +169,12 @@ impl Hasher {
     /// The salts that it hashes with.
     pub(crate) fn salts(&self) -> &SaltTree {
         &self.salts
+    }
+
+    /// Gives back memory.
+    pub(crate) fn rest(&mut self) {
+        self.leaves = LeafHasher::new();
+        self.lanes = Lanes::new();
     }
 
     /// Appends the entries to `state`, and says in `effect` what they mean to the index.
@@ -147,77 +187,91 @@ impl Hasher {
         effect: &mut Effect,
     ) -> Result<(), ReplayError> {
         effect.clear();
-        self.headers.clear();
-        self.lanes.start(self.keys.of_payloads());
-        let mut last_stream = None;
+        let first_index = state.entry_count();
+        let entries = (first_index..).zip(entries).map(|(index, (header, content))| {
+            effect.learn(state, index, &header, content)?;
+            Ok((header, content))
+        });
+        let mut leaves = Vec::new();
+        self.leaves.hash(&self.keys, &self.salts, first_index, entries, &mut leaves)?;
+        self.push(state, &leaves, effect);
+        Ok(())
+    }
+
+    /// The same, if the leaves are known already.
+    pub(crate) fn append_hashed<'a>(
+        &mut self,
+        state: &mut LogState,
+        entries: impl Iterator<Item = (EntryHeader, Content<'a>)>,
+        leaves: &[Hash],
+        effect: &mut Effect,
+    ) -> Result<(), ReplayError> {
+        effect.clear();
         for (index, (header, content)) in (state.entry_count()..).zip(entries) {
-            // Control entries always have theirs (B-8).
-            let payload = content.payload().unwrap_or_default();
-            if header.lamport != next_lamport(state.lamport, &header, payload) {
-                return Err(ReplayError::Lamport(index));
-            }
-            state.lamport = header.lamport;
-            if header.kind.is_control() && header.part != Part::WHOLE {
-                return Err(ReplayError::Part(index));
-            }
-            effect.change_count += u32::from(header.begins_change());
-            effect.payload_bytes += u64::from(header.payload_len);
-            effect.time_max = effect.time_max.max(header.timestamp);
-            if header.kind == Kind::STREAM {
-                state.stream_count += 1;
-                let declaration = Declaration::decode(header.stream, index, payload)
-                    .ok_or(ReplayError::Stream(index))?;
-                if header.stream.0 != state.stream_count || state.stream_count > STREAM_COUNT_MAX {
-                    return Err(ReplayError::Stream(index));
-                }
-                effect.declarations.push(declaration);
-            }
-            if header.stream.0 > state.stream_count {
-                return Err(ReplayError::Stream(index));
-            }
-            if last_stream != Some(header.stream) {
-                effect.streams.push(header.stream);
-                last_stream = Some(header.stream);
-            }
-            if header.kind.is_about_assets() && !effect.streams.contains(&ASSET_POSTINGS) {
-                effect.streams.push(ASSET_POSTINGS);
-            }
-            if header.kind.is_about_history() && !effect.streams.contains(&HISTORY_POSTINGS) {
-                effect.streams.push(HISTORY_POSTINGS);
-            }
-            self.headers.push(header.encode());
-            match content {
-                Content::Payload(payload) => {
-                    let salt = self.cursor.salt(&self.salts, index);
-                    self.lanes.push(&salt.ok_or(ReplayError::Salt(index))?, payload);
-                }
-                Content::Absent(hash) => self.lanes.push_hash(hash),
-            }
+            effect.learn(state, index, &header, content)?;
         }
-        self.push_leaves(state, effect);
+        self.push(state, leaves, effect);
+        Ok(())
+    }
+
+    fn push(&mut self, state: &mut LogState, leaves: &[Hash], effect: &mut Effect) {
+        state.peaks.extend(&self.keys, &mut self.lanes, leaves, |level, position, node| {
+            if (INDEX_LEVEL_MIN..=INDEX_LEVEL_MAX).contains(&level) {
+                effect.nodes.push((level, position, *node));
+            }
+        });
         effect.streams.sort_unstable();
         effect.streams.dedup();
         state.change_count += u64::from(effect.change_count);
         state.payload_bytes += effect.payload_bytes;
         state.time_max = state.time_max.max(effect.time_max);
-        Ok(())
+    }
+}
+
+/// Hashes entries to the leaves that they are in the tree.
+#[derive(Debug)]
+pub(crate) struct LeafHasher {
+    cursor: SaltCursor,
+    lanes: Lanes,
+    /// The canonical headers of the entries that are being hashed.
+    headers: Vec<[u8; EntryHeader::LEN]>,
+}
+
+impl LeafHasher {
+    pub(crate) fn new() -> Self {
+        Self { cursor: SaltCursor::new(), lanes: Lanes::new(), headers: Vec::new() }
     }
 
-    /// From the headers and payload hashes to leaves, and from leaves to nodes.
-    fn push_leaves(&mut self, state: &mut LogState, effect: &mut Effect) {
-        self.leaves.clear();
-        self.leaves.extend_from_slice(self.lanes.finish());
-        self.lanes.start(self.keys.of_leaves());
-        for (header, payload_hash) in self.headers.iter().zip(&self.leaves) {
+    /// Appends to `leaves` those of the entries from `first_index` on.
+    pub(crate) fn hash<'a>(
+        &mut self,
+        keys: &LogKeys,
+        salts: &SaltTree,
+        first_index: u64,
+        entries: impl Iterator<Item = Result<(EntryHeader, Content<'a>), ReplayError>>,
+        leaves: &mut Vec<Hash>,
+    ) -> Result<(), ReplayError> {
+        self.headers.clear();
+        self.lanes.start(keys.of_payloads());
+        for (index, entry) in (first_index..).zip(entries) {
+            let (header, content) = entry?;
+            self.headers.push(header.encode());
+            match content {
+                Content::Payload(payload) => {
+                    let salt = self.cursor.salt(salts, index).ok_or(ReplayError::Salt(index))?;
+                    self.lanes.push(&salt, payload);
+                }
+                Content::Absent(hash) => self.lanes.push_hash(hash),
+            }
+        }
+        let start = leaves.len();
+        leaves.extend_from_slice(self.lanes.finish());
+        self.lanes.start(keys.of_leaves());
+        for (header, payload_hash) in self.headers.iter().zip(&leaves[start..]) {
             self.lanes.push(header, payload_hash.as_bytes());
         }
-        self.leaves.clear();
-        self.leaves.extend_from_slice(self.lanes.finish());
-        state.peaks.extend(&self.keys, &mut self.lanes, &self.leaves, |level, position, node| {
-            if (INDEX_LEVEL_MIN..=INDEX_LEVEL_MAX).contains(&level) {
-                effect.nodes.push((level, position, *node));
-            }
-        });
+        leaves[start..].copy_from_slice(self.lanes.finish());
+        Ok(())
     }
 }
 

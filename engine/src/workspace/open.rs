@@ -185,6 +185,7 @@ impl Workspace {
         let salt = random(&*disk, path)?;
         let header = SegmentHeader {
             align_log2: options.align_log2(),
+            preallocated: options.preallocates(),
             created: Some(created),
             salt_record: SaltTree::from_seed(random(&*disk, path)?).encode(),
             ..SegmentHeader::new(workspace, client, log, salt)

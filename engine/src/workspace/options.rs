@@ -52,6 +52,7 @@ pub struct Options {
     compression_level: i32,
     cache_len: usize,
     staged_len: usize,
+    preallocate: usize,
     pub(crate) clock: Clock,
     align_log2: u8,
     asset_single_min: usize,
@@ -66,6 +67,7 @@ impl Default for Options {
             compression_level: 1,
             cache_len: 16 << 20,
             staged_len: 1 << 20,
+            preallocate: 256 << 10,
             clock: Clock::System,
             align_log2: FRAME_ALIGN_LOG2_MIN,
             asset_single_min: 4 << 20,
@@ -107,6 +109,17 @@ impl Options {
         self
     }
 
+    /// Most bytes of zeros that are written ahead of the log, into which later commits go (default: 256 KiB; at most
+    /// 16 MiB; 0: none). Asked for when the log is made: one that was made with 0 stays without.
+    ///
+    /// A sync need not lengthen the file then, which saves a third of its time on ext4. The zeros double what was
+    /// appended since opening until there are so many; they come with a write that is made anyway, and go when
+    /// the workspace is closed.
+    pub fn preallocate(mut self, bytes: usize) -> Self {
+        self.preallocate = bytes.min(16 << 20);
+        self
+    }
+
     /// Where the time of changes comes from that bring none (default: [`Clock::System`]).
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -145,6 +158,10 @@ impl Options {
         self.align_log2
     }
 
+    pub(crate) fn preallocates(&self) -> bool {
+        self.preallocate > 0
+    }
+
     pub(crate) fn cache_budget(&self) -> usize {
         self.cache_len
     }
@@ -154,6 +171,7 @@ impl Options {
             durability: self.durability,
             batch_len: self.batch_len,
             level: self.compression_level,
+            preallocate: self.preallocate as u64,
             staged_len_max: self.staged_len.max(2 * self.batch_len),
         }
     }

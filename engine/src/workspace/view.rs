@@ -42,7 +42,8 @@ pub struct LogStats {
     pub root: Hash,
     /// Sum of the payload lengths.
     pub payload_bytes: u64,
-    /// Length of the segment file.
+    /// Length of the segment file, with what was written ahead of the log
+    /// ([`Options::preallocate`](crate::Options::preallocate)).
     pub file_bytes: u64,
     /// Bytes of the file that mean something.
     pub live_bytes: u64,
@@ -376,7 +377,13 @@ impl LogView {
         })?;
         let redacted = if damaged { Vec::new() } else { self.log().pending_redactions()? };
         let redacted_bytes: u64 = redacted.iter().map(|(_, len)| u64::from(*len)).sum();
-        let dead_bytes = file_bytes.saturating_sub(view.end_offset) + redacted_bytes;
+        // What was written ahead is neither: the next commits go there, and a clean close takes it away.
+        let behind = if self.log().header.preallocated {
+            0
+        } else {
+            file_bytes.saturating_sub(view.end_offset)
+        };
+        let dead_bytes = behind + redacted_bytes;
         Ok(LogStats {
             client: self.client(),
             log: self.id(),
@@ -385,7 +392,7 @@ impl LogView {
             root,
             payload_bytes: view.state.payload_bytes,
             file_bytes,
-            live_bytes: file_bytes.saturating_sub(dead_bytes),
+            live_bytes: view.end_offset.saturating_sub(redacted_bytes),
             dead_bytes,
             reclaimable_bytes: self.log().reclaimable(dead_bytes),
             first_index: self.first_index(),

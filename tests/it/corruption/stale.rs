@@ -14,7 +14,9 @@ use crate::support::{Random, changes_of, put};
 /// Frames of equal lengths, so that what is written anew ends where something old began.
 fn sample() -> Sample {
     let disk = MemoryDisk::new(5);
-    let workspace = Workspace::create_on(disk.arc(), Path::new(FOLDER), options(), None).unwrap();
+    // Zeros written ahead would lie over what stood behind.
+    let options = options().preallocate(0);
+    let workspace = Workspace::create_on(disk.arc(), Path::new(FOLDER), options, None).unwrap();
     for number in 0..7_u8 {
         put(&workspace, &[number; 40]);
         workspace.commit().unwrap();
@@ -70,9 +72,8 @@ fn after_every_torn_tail() {
 fn after_every_unsynced_hole() {
     // One commit of many frames, whose checkpoint was never written: none vouches for another.
     let disk = MemoryDisk::new(6);
-    let workspace =
-        Workspace::create_on(disk.arc(), Path::new(FOLDER), options().batch_len(1 << 10), None)
-            .unwrap();
+    let options = options().preallocate(0).batch_len(1 << 10);
+    let workspace = Workspace::create_on(disk.arc(), Path::new(FOLDER), options, None).unwrap();
     for number in 0..7_u8 {
         put(&workspace, &Random::new(number.into()).bytes(1000));
     }

@@ -25,6 +25,7 @@ impl Appender {
         self.header = installed.header.clone();
         self.hasher = Hasher::new(self.header.log, installed.salts.clone());
         self.state = installed.state.clone();
+        self.space.begins_at(self.state.end_offset);
         self.durable = self.state.end_offset;
         self.frames_unsynced = 0;
         self.sequence = 1;

@@ -3,7 +3,7 @@
 //! The appender of an import goes on behind the published end of a log that nobody else writes, or in a file
 //! under a temporary name. No view, checkpoint or index covers what it writes until [`Log::publish`].
 
-use super::{Appender, Encoder, INDEX_UNPERSISTED_MAX, Learner, Written};
+use super::{Appender, INDEX_UNPERSISTED_MAX, Learner, Written};
 use crate::{
     bytes::{Hash, StreamId},
     index::Index,
@@ -59,7 +59,8 @@ impl Appender {
     pub(crate) fn rest(&mut self) -> usize {
         self.out = Vec::new();
         self.spare_effects = Vec::new();
-        self.encoder = Encoder::new(1);
+        self.presses.rest();
+        self.hasher.rest();
         match &self.learner {
             Learner::Later { room } => *room,
             Learner::Index { .. } => 0,

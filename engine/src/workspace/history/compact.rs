@@ -156,19 +156,17 @@ pub struct CompactedLog {
 
 impl CompactedLog {
     /// A log that there was nothing to do for.
-    pub(super) fn unchanged(log: &Log) -> Result<Self, CompactError> {
-        let len = log.file.len().context(&log.path, "read the length of")?;
-        let frames = log.view.read().state.frame_count;
-        Ok(Self::new(
-            log,
-            &Compaction {
-                before_len: len,
-                after_len: len,
-                before_frames: frames,
-                after_frames: frames,
-                ..Compaction::default()
-            },
-        ))
+    pub(super) fn unchanged(log: &Log) -> Self {
+        let view = log.view.read();
+        let (len, frames) = (view.end_offset, view.state.frame_count);
+        let done = Compaction {
+            before_len: len,
+            after_len: len,
+            before_frames: frames,
+            after_frames: frames,
+            ..Compaction::default()
+        };
+        Self::new(log, &done)
     }
 
     pub(super) fn new(log: &Log, done: &Compaction) -> Self {

@@ -209,7 +209,7 @@ impl Workspace {
         let mut request = CompactOptions::default().request();
         request.dry_run = options.dry_run;
         if size <= log.first_index() {
-            return Ok(CompactedLog::unchanged(&log)?);
+            return Ok(CompactedLog::unchanged(&log));
         }
         request.prune = Some(self.prune_request(&log, size)?);
         drop(log);

@@ -321,6 +321,7 @@ fn detached(
         durability: options.durability,
         batch_len: options.batch_len,
         level: options.level,
+        preallocate: 0,
     })
 }
 
