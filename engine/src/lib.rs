@@ -97,8 +97,8 @@ pub use compact::CompactError;
 pub use entry::{EntryHeader, FrontierRow, Kind};
 pub use error::{Cause, Corruption, IoError, LostEntries};
 pub use log::{
-    Absent, AppendError, Change, Direction, Durability, Entry, Predecessor, Progress, ReadError,
-    Scan, Verdict,
+    Absent, AppendError, Change, Direction, Durability, Entry, EntryRef, Predecessor, Progress,
+    ReadError, Scan, Verdict,
 };
 pub use merkle::{ConsistencyProof, InclusionProof, ProofError};
 pub use workspace::{

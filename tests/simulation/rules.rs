@@ -251,7 +251,10 @@ fn acknowledged(
         then
     });
     let shown = path.display();
-    let len = disk.content(path).map_or(0, |bytes| bytes.len() as u64);
+    // What was written ahead of the frames is zeros.
+    let content = disk.content(path).unwrap_or_default();
+    let written = content.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let len = written.next_multiple_of(8) as u64;
     let unsynced = durability.synced_upto(path);
     if synced < len && unsynced != u64::MAX {
         return Err(format!("{shown}: {len} bytes were acknowledged, {synced} are synced"));

@@ -84,6 +84,11 @@ impl Absent {
         found.ok().map(|at| &self.rows[at])
     }
 
+    /// Whether all payloads are there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The length of the payload at this position, if it is absent.
     #[inline]
     pub(super) fn len_of(&self, position: usize) -> Option<u32> {

@@ -109,6 +109,17 @@ impl BatchMeta {
         }
     }
 
+    /// Whether all entries are whole, and their payloads there. Constant cost.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.flags, Column::Constant(0)) && self.absent.is_empty()
+    }
+
+    /// The kind of the entry at position `i`, which is below [`BatchMeta::len`].
+    #[inline]
+    pub(crate) fn kind(&self, i: usize) -> Kind {
+        Kind(self.kinds.get(i))
+    }
+
     /// The headers of all entries in order.
     pub fn entry_headers(
         &self,

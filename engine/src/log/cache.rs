@@ -5,7 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use crate::{batch::Batch, bytes::LogId, sync::Mutex};
+use crate::{
+    batch::{Batch, Decoder},
+    bytes::LogId,
+    sync::Mutex,
+};
+
+/// Decoders that are kept, of some 100 KB each.
+const DECODER_COUNT_MAX: usize = 4;
 
 /// Log, generation, first index. What a generation has forgotten must not be found by its readers.
 type Key = (LogId, u64, u64);
@@ -15,6 +22,8 @@ type Key = (LogId, u64, u64);
 pub(crate) struct BatchCache {
     budget: usize,
     state: Mutex<State>,
+    /// Of readers that are done: making one takes as long as decoding a small batch.
+    decoders: Mutex<Vec<Decoder>>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +42,18 @@ struct Slot {
 
 impl BatchCache {
     pub(crate) fn new(budget: usize) -> Self {
-        Self { budget, state: Mutex::default() }
+        Self { budget, state: Mutex::default(), decoders: Mutex::default() }
+    }
+
+    /// Lends a decoder.
+    pub(crate) fn with_decoder<R>(&self, work: impl FnOnce(&mut Decoder) -> R) -> R {
+        let mut decoder = self.decoders.lock().pop().unwrap_or_default();
+        let result = work(&mut decoder);
+        let mut decoders = self.decoders.lock();
+        if decoders.len() < DECODER_COUNT_MAX {
+            decoders.push(decoder);
+        }
+        result
     }
 
     /// The batch that holds entry `index` of `log`, if it is here.

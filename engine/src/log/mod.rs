@@ -36,6 +36,7 @@ mod seek;
 mod segment;
 mod stage;
 mod tree;
+mod visit;
 mod waste;
 
 pub use self::{
@@ -51,6 +52,7 @@ pub use self::{
     replay::ReplayError,
     scan::{Direction, Scan},
     segment::SegmentError,
+    visit::EntryRef,
 };
 pub(crate) use self::{
     appender::{Appender, AppenderStart, BatchRefused, INDEX_PART_LEN_MAX, Learner},

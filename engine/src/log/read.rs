@@ -344,7 +344,10 @@ impl Log {
             return Ok(batch);
         }
         let (mut reader, frame) = self.frame_with(index)?;
-        let batch = Arc::new(self.decode(&mut reader, &frame, &mut Decoder::new())?);
+        let batch = self
+            .cache
+            .with_decoder(|decoder| self.decode(&mut reader, &frame, decoder))
+            .map(Arc::new)?;
         self.cache.insert(self.id(), self.header.generation, &batch);
         Ok(batch)
     }

@@ -47,7 +47,7 @@ impl Filter {
         }
     }
 
-    fn wants(self, header: &EntryHeader) -> bool {
+    pub(super) fn wants(self, header: &EntryHeader) -> bool {
         match self {
             Self::Everything => true,
             Self::Stream(stream) => header.stream == stream,
@@ -71,14 +71,14 @@ impl From<Option<StreamId>> for Filter {
 #[derive(Debug)]
 pub struct Scan {
     log: Arc<Log>,
-    direction: Direction,
-    filter: Filter,
+    pub(super) direction: Direction,
+    pub(super) filter: Filter,
     /// What is left, in entries.
-    rest: Range<u64>,
+    pub(super) rest: Range<u64>,
     /// Where the part of the range ends that was in the file when the scan began.
-    file_end: u64,
+    pub(super) file_end: u64,
     walk: Walk,
-    batch: Option<Arc<Batch>>,
+    pub(super) batch: Option<Arc<Batch>>,
     /// Entries of the range that the end of the log has lost: not said yet.
     cut_off: Option<Corruption>,
     /// The range begins with entries that were pruned: not said yet.
