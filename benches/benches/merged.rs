@@ -6,20 +6,17 @@
 #![allow(missing_docs, reason = "criterion's macros define items without documentation")]
 
 use annals::Workspace;
-use annals_benches::{Kind, append, empty, options, scanned};
+use annals_benches::{Entries, Kind, append, empty, options, scanned};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tempfile::TempDir;
 
-const ENTRY_COUNT: usize = 100_000;
-
-/// A workspace whose logs are replicas of `clients` others, with entries of the same kind and number in each.
-fn of_clients(kind: Kind, clients: usize) -> (TempDir, Workspace) {
+/// A workspace whose logs are replicas of `clients` others, with the same entries in each.
+fn of_clients(entries: &Entries, clients: usize) -> (TempDir, Workspace) {
     let (folder, workspace) = empty();
-    let entries = kind.first(ENTRY_COUNT / clients);
     for client in 0..clients {
         let path = folder.path().join(format!("client-{client}"));
         let other = Workspace::join(path, workspace.id(), options()).expect("a new workspace");
-        append(&other, &entries);
+        append(&other, entries);
         let mut bundle = Vec::new();
         let known = workspace.frontier().expect("a frontier");
         other.export(&known, &mut bundle).expect("exporting works");
@@ -31,15 +28,12 @@ fn of_clients(kind: Kind, clients: usize) -> (TempDir, Workspace) {
 fn merged(c: &mut Criterion) {
     for kind in Kind::ALL {
         let mut group = c.benchmark_group(format!("merged/{}", kind.name()));
+        let count = kind.entries().len();
         for clients in [1, 10, 100] {
-            let (_folder, workspace) = of_clients(kind, clients);
-            let entries = kind.first(ENTRY_COUNT / clients);
+            let entries = kind.first(count / clients);
+            let (_folder, workspace) = of_clients(&entries, clients);
             let bytes = entries.bytes().len() * clients;
-            let throughput = criterion::Throughput::ElementsAndBytes {
-                elements: ENTRY_COUNT as u64,
-                bytes: bytes as u64,
-            };
-            group.throughput(throughput);
+            group.throughput(entries.throughput_of(count as u64));
             if clients == 1 {
                 let log = workspace.logs().pop().expect("a log");
                 group.bench_function("limit: scan of one log", |b| b.iter(|| scanned(&log)));
