@@ -1,37 +1,24 @@
-//! Bulk load: everything hashed, linked and compressed, one commit at the end.
+//! Bulk load: everything hashed, linked and compressed, one commit at the end. Creating the workspace is not counted.
 #![allow(missing_docs, reason = "criterion's macros define items without documentation")]
 
-use annals_benches::{WORKLOADS, empty};
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use annals_benches::{Kind, append, empty};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 
 fn bulk(c: &mut Criterion) {
     let mut group = c.benchmark_group("append/bulk");
-    group.sample_size(10);
-    for workload in WORKLOADS {
-        let payloads = workload.payloads();
-        group.throughput(Throughput::ElementsAndBytes {
-            elements: workload.count as u64,
-            bytes: workload.bytes(),
+    for kind in Kind::ALL {
+        let entries = kind.entries();
+        group.throughput(entries.throughput());
+        group.bench_with_input(BenchmarkId::from_parameter(kind.name()), &entries, |b, entries| {
+            b.iter_batched_ref(
+                empty,
+                |(_folder, workspace)| append(workspace, entries),
+                BatchSize::PerIteration,
+            );
         });
-        group.bench_with_input(
-            BenchmarkId::from_parameter(workload.name),
-            &payloads,
-            |b, payloads| {
-                b.iter_batched_ref(
-                    empty,
-                    |(_folder, workspace)| {
-                        for payload in payloads {
-                            workspace.append(payload).expect("appending works");
-                        }
-                        workspace.commit().expect("committing works")
-                    },
-                    BatchSize::PerIteration,
-                );
-            },
-        );
     }
     group.finish();
 }
 
-criterion_group!(benches, bulk);
+criterion_group!(name = benches; config = annals_benches::criterion(); targets = bulk);
 criterion_main!(benches);

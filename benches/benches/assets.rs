@@ -4,7 +4,7 @@
 use std::fs;
 
 use annals::{AssetMeta, Workspace};
-use annals_benches::{empty, noise};
+use annals_benches::{Chance, empty};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const LARGE_LEN: usize = 64 << 20;
@@ -19,8 +19,8 @@ fn binary() -> AssetMeta {
 /// Beside them what the machine can do at most: hashing, and writing a plain file durably.
 fn large(c: &mut Criterion) {
     let mut group = c.benchmark_group("asset/64MiB");
-    group.sample_size(10).throughput(Throughput::Bytes(LARGE_LEN as u64));
-    let content = noise(1, LARGE_LEN);
+    group.throughput(Throughput::Bytes(LARGE_LEN as u64));
+    let content = Chance::new(1).bytes(LARGE_LEN);
     let (folder, workspace) = empty();
     let path = folder.path().join("content");
     fs::write(&path, &content).expect("written");
@@ -59,17 +59,21 @@ fn large(c: &mut Criterion) {
     group.finish();
 }
 
+fn of_small(count: usize) -> Throughput {
+    Throughput::ElementsAndBytes { elements: count as u64, bytes: (count * SMALL_LEN) as u64 }
+}
+
 fn small(c: &mut Criterion) {
     let mut group = c.benchmark_group("asset/4500B");
-    group.sample_size(10).throughput(Throughput::Elements(SMALL_COUNT as u64));
+    group.throughput(of_small(SMALL_COUNT));
     let mut fresh = 0;
     group.bench_function("new, 2,000 with one sync", |b| {
         b.iter_batched(
             || {
                 fresh += 1;
-                let contents: Vec<Vec<u8>> = (0..SMALL_COUNT)
-                    .map(|n| noise((fresh * SMALL_COUNT + n) as u64, SMALL_LEN))
-                    .collect();
+                let mut chance = Chance::new(fresh);
+                let contents: Vec<Vec<u8>> =
+                    (0..SMALL_COUNT).map(|_| chance.bytes(SMALL_LEN)).collect();
                 (empty(), contents)
             },
             |((folder, workspace), contents)| {
@@ -88,14 +92,14 @@ fn small(c: &mut Criterion) {
     let (_folder, workspace) = filled();
     let ids: Vec<_> = workspace.assets().ids().expect("ids").into_iter().collect();
     let mut at = 0;
-    group.throughput(Throughput::Elements(1));
+    group.throughput(of_small(1));
     group.bench_function("random read", |b| {
         b.iter(|| {
             at = (at + 977) % ids.len();
             workspace.assets().read(&ids[at], 0..SMALL_LEN as u64).expect("read").len()
         });
     });
-    group.throughput(Throughput::Elements(SMALL_COUNT as u64));
+    group.throughput(of_small(SMALL_COUNT));
     group.bench_function("index made anew", |b| {
         b.iter(|| workspace.reindex_assets().expect("rebuilt"));
     });
@@ -105,8 +109,9 @@ fn small(c: &mut Criterion) {
 fn filled() -> (tempfile::TempDir, Workspace) {
     let (folder, workspace) = empty();
     let mut batch = workspace.assets().batch();
-    for n in 0..SMALL_COUNT {
-        batch.put(&noise(n as u64, SMALL_LEN)[..], binary()).expect("added");
+    let mut chance = Chance::new(1);
+    for _ in 0..SMALL_COUNT {
+        batch.put(&chance.bytes(SMALL_LEN)[..], binary()).expect("added");
     }
     batch.commit().expect("durable");
     drop(batch);
@@ -118,7 +123,7 @@ fn range(c: &mut Criterion) {
     let mut group = c.benchmark_group("asset/range of 64 KiB in 64 MiB");
     group.throughput(Throughput::Bytes(RANGE_LEN));
     let (folder, workspace) = empty();
-    let content = noise(1, LARGE_LEN);
+    let content = Chance::new(1).bytes(LARGE_LEN);
     let id = workspace.assets().put(&content[..], binary()).expect("added").id;
     let path = folder.path().join("plain");
     fs::write(&path, &content).expect("written");
@@ -152,5 +157,5 @@ fn range(c: &mut Criterion) {
     workspace.close().expect("closed");
 }
 
-criterion_group!(benches, large, small, range);
+criterion_group!(name = benches; config = annals_benches::criterion(); targets = large, small, range);
 criterion_main!(benches);

@@ -8,17 +8,19 @@ use std::{
 };
 
 use annals::{CompactOptions, Workspace};
-use annals_benches::{WORKLOADS, empty, filled, noise};
+use annals_benches::{Chance, Kind, empty, filled};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 fn compact(c: &mut Criterion) {
     let mut group = c.benchmark_group("compact");
-    group.sample_size(10);
-    for workload in &WORKLOADS {
-        group.throughput(Throughput::Bytes(workload.bytes()));
-        group.bench_function(format!("all/{}", workload.name), |b| {
+    for (kind, count) in
+        [(Kind::Keystroke, 50_000), (Kind::Change, 10_000), (Kind::Document, 1_000)]
+    {
+        let entries = kind.first(count);
+        group.throughput(entries.throughput());
+        group.bench_function(format!("all/{}", kind.name()), |b| {
             b.iter_batched(
-                || filled(workload),
+                || filled(&entries),
                 |(folder, workspace)| {
                     workspace.compact(&CompactOptions::default(), |_, _| true).expect("it works");
                     (folder, workspace)
@@ -29,8 +31,9 @@ fn compact(c: &mut Criterion) {
     }
     // 64 MiB that are compact already, and 100 small commits behind them.
     let (_folder, workspace) = empty();
-    for seed in 0..1024 {
-        workspace.append(&noise(seed, 64 << 10)).expect("appending works");
+    let mut chance = Chance::new(1);
+    for _ in 0..1024 {
+        workspace.append(&chance.bytes(64 << 10)).expect("appending works");
     }
     let all = CompactOptions::default();
     workspace.compact(&all, |_, _| true).expect("it works");
@@ -100,5 +103,5 @@ fn latencies(workspace: &Workspace, work: impl FnOnce() + Send) -> Vec<Duration>
     latencies
 }
 
-criterion_group!(benches, held_up, compact);
+criterion_group!(name = benches; config = annals_benches::criterion(); targets = held_up, compact);
 criterion_main!(benches);
