@@ -120,6 +120,12 @@ impl BatchMeta {
         Kind(self.kinds.get(i))
     }
 
+    /// The Lamport clock of the entry at position `i`, which is below [`BatchMeta::len`].
+    #[inline]
+    pub(crate) fn lamport(&self, i: usize) -> u64 {
+        self.lamports.get(i)
+    }
+
     /// The headers of all entries in order.
     pub fn entry_headers(
         &self,

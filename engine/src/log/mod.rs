@@ -74,6 +74,7 @@ pub(crate) use self::{
     replay::{Hasher, Replay, decode_for},
     scan::{Filter, is_change},
     segment::{Segment, checkpoint_context, slot_offset},
+    visit::Head,
 };
 
 #[cfg(test)]

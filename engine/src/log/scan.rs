@@ -9,7 +9,7 @@ use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use crate::{
     batch::{Batch, Decoder},
-    bytes::StreamId,
+    bytes::{ClientId, LogId, StreamId},
     entry::EntryHeader,
     error::{Corruption, LostEntries},
     frame::{FrameHeader, FrameKind},
@@ -70,7 +70,7 @@ impl From<Option<StreamId>> for Filter {
 /// are there; after any other error it ends.
 #[derive(Debug)]
 pub struct Scan {
-    log: Arc<Log>,
+    pub(super) log: Arc<Log>,
     pub(super) direction: Direction,
     pub(super) filter: Filter,
     /// What is left, in entries.
@@ -188,6 +188,11 @@ impl Scan {
     /// The application's changes alone, without the control entries between them.
     pub fn changes(self) -> impl Iterator<Item = Result<Entry, ReadError>> {
         self.filter(is_change)
+    }
+
+    /// Where its entries stand among those of other logs with the same clock (E-9).
+    pub(crate) fn rank(&self) -> (ClientId, LogId) {
+        (self.log.client(), self.log.id())
     }
 
     /// Makes the scan end without reading on.

@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     batch::Batch,
-    bytes::{StreamId, Timestamp},
+    bytes::{ClientId, LogId, StreamId, Timestamp},
     entry::{EntryHeader, Kind},
     log::{
         entry::Entry,
@@ -19,7 +19,10 @@ use crate::{
 
 /// An entry that a scan lends: see [`Scan::visit`].
 #[derive(Clone, Copy, Debug)]
-pub struct EntryRef<'a>(Lent<'a>);
+pub struct EntryRef<'a> {
+    client: ClientId,
+    lent: Lent<'a>,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Lent<'a> {
@@ -29,12 +32,29 @@ enum Lent<'a> {
 }
 
 impl<'a> EntryRef<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self { client: entry.client(), lent: Lent::Entry(entry) }
+    }
+
     /// Its index; that of its first part if it is a change in several parts.
     #[inline]
     pub fn index(&self) -> u64 {
-        match self.0 {
+        match self.lent {
             Lent::InBatch(batch, position) => batch.first_index() + position as u64,
             Lent::Entry(entry) => entry.index(),
+        }
+    }
+
+    /// The client that wrote it.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// The log that the entry stands in.
+    pub fn log(&self) -> LogId {
+        match self.lent {
+            Lent::InBatch(batch, _) => batch.header().log(),
+            Lent::Entry(entry) => entry.log(),
         }
     }
 
@@ -45,7 +65,7 @@ impl<'a> EntryRef<'a> {
     /// [`Absent`], if the payload was redacted or withheld.
     #[inline]
     pub fn payload(&self) -> Result<&'a [u8], Absent> {
-        match self.0 {
+        match self.lent {
             Lent::InBatch(batch, position) => batch.payload(position).ok_or(Absent::Withheld),
             Lent::Entry(entry) => entry.payload(),
         }
@@ -54,15 +74,19 @@ impl<'a> EntryRef<'a> {
     /// The canonical header; that of the first part if there are several.
     #[inline]
     pub fn header(&self) -> EntryHeader {
-        match self.0 {
+        match self.lent {
             Lent::InBatch(batch, position) => batch.entry_header(position),
             Lent::Entry(entry) => *entry.header(),
         }
     }
 
     /// Its Lamport clock.
+    #[inline]
     pub fn lamport(&self) -> u64 {
-        self.header().lamport
+        match self.lent {
+            Lent::InBatch(batch, position) => batch.meta().lamport(position),
+            Lent::Entry(entry) => entry.lamport(),
+        }
     }
 
     /// Its wall time, if it has one.
@@ -78,7 +102,7 @@ impl<'a> EntryRef<'a> {
     /// What it is.
     #[inline]
     pub fn kind(&self) -> Kind {
-        match self.0 {
+        match self.lent {
             Lent::InBatch(batch, position) => batch.meta().kind(position),
             Lent::Entry(entry) => entry.kind(),
         }
@@ -119,18 +143,16 @@ impl Scan {
     ) -> Result<(), E> {
         loop {
             // In most batches all entries are whole and there. Everything else is the iterator's business.
-            if let Some((batch, indices)) = self.plain_run() {
-                for index in indices {
-                    let position = position_in(&batch, index);
-                    if self.filter == Filter::Everything
-                        || self.filter.wants(&batch.entry_header(position))
-                    {
-                        look(EntryRef(Lent::InBatch(&batch, position)))?;
+            if let Some(mut run) = self.take_run() {
+                while let Some(entry) = run.lend() {
+                    if self.filter == Filter::Everything || self.filter.wants(&entry.header()) {
+                        look(entry)?;
                     }
+                    run.step();
                 }
             }
             match self.next() {
-                Some(Ok(entry)) => look(EntryRef(Lent::Entry(&entry)))?,
+                Some(Ok(entry)) => look(EntryRef::of(&entry))?,
                 Some(Err(error)) => return Err(error.into()),
                 None => return Ok(()),
             }
@@ -138,14 +160,79 @@ impl Scan {
     }
 
     /// Takes what is left of the batch that the scan stands in, if it goes forward and all of that is simple.
-    fn plain_run(&mut self) -> Option<(Arc<Batch>, Range<u64>)> {
+    fn take_run(&mut self) -> Option<Run> {
         let batch = self.batch.as_ref().filter(|batch| batch.meta().is_plain())?;
         let end = batch.end_index().min(self.rest.end).min(self.file_end);
-        if self.direction != Direction::Forward || !batch.indices().contains(&self.rest.start) {
+        let is_here = batch.indices().contains(&self.rest.start) && self.rest.start < end;
+        if self.direction != Direction::Forward || !is_here {
             return None;
         }
-        let indices = self.rest.start..end.max(self.rest.start);
-        self.rest.start = indices.end;
-        Some((Arc::clone(batch), indices))
+        let first_index = batch.first_index();
+        let positions = position_in(batch, self.rest.start)..position_in(batch, end);
+        let run = Run { client: self.log.client(), batch: Arc::clone(batch), positions };
+        self.rest.start = first_index + run.positions.end as u64;
+        Some(run)
+    }
+
+    /// What comes next, to be lent.
+    pub(crate) fn next_head(&mut self) -> Option<Result<Head, ReadError>> {
+        if self.filter == Filter::Everything
+            && let Some(run) = self.take_run()
+        {
+            return Some(Ok(Head::Run(run)));
+        }
+        self.next().map(|item| item.map(Head::Entry))
+    }
+}
+
+/// Entries of one batch that are whole and there.
+#[derive(Debug)]
+pub(crate) struct Run {
+    client: ClientId,
+    batch: Arc<Batch>,
+    positions: Range<usize>,
+}
+
+impl Run {
+    #[inline]
+    fn lend(&self) -> Option<EntryRef<'_>> {
+        let lent = Lent::InBatch(&self.batch, self.positions.start);
+        (!self.positions.is_empty()).then_some(EntryRef { client: self.client, lent })
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        self.positions.start += 1;
+    }
+}
+
+/// What a scan that is merged with others stands at.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// At least one entry.
+    Run(Run),
+    Entry(Entry),
+}
+
+impl Head {
+    /// The entry that is next.
+    #[inline]
+    pub(crate) fn lend(&self) -> EntryRef<'_> {
+        match self {
+            Self::Run(run) => run.lend().expect("a run that is kept has entries"),
+            Self::Entry(entry) => EntryRef::of(entry),
+        }
+    }
+
+    /// Goes on behind it; says whether there is more.
+    #[inline]
+    pub(crate) fn step(&mut self) -> bool {
+        match self {
+            Self::Run(run) => {
+                run.step();
+                !run.positions.is_empty()
+            }
+            Self::Entry(_) => false,
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! All logs in one order: (Lamport clock, client, log, index) (E-9).
 
-use std::{cmp::Reverse, collections::BinaryHeap, ops::Range};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    ops::Range,
+};
 
 use super::{Frontier, Workspace, frontier::sound_row};
 use crate::{
-    bytes::{ClientId, LogId, Timestamp},
-    log::{Direction, Entry, Log, ReadError, Scan, is_change},
+    bytes::Timestamp,
+    log::{Direction, Entry, EntryRef, Head, Log, ReadError, Scan, is_change},
 };
 
 /// Read-ahead of each of the logs that are merged.
@@ -17,44 +21,26 @@ const MERGE_READ_AHEAD: usize = 64 << 10;
 /// [`ReadError::Corrupt`] it goes on.
 #[derive(Debug)]
 pub struct Merged {
+    /// Ordered by client and log, so that the number of a scan is its rank where clocks are equal.
     scans: Vec<Scan>,
-    heap: BinaryHeap<Reverse<Next>>,
+    /// What each scan stands at; `None` at its end.
+    heads: Vec<Option<Entry>>,
+    /// Clocks of the heads, and their scans. The clocks of one log rise, so that no more is needed to order them.
+    heap: BinaryHeap<Reverse<(u64, usize)>>,
     errors: Vec<ReadError>,
 }
 
-/// The next entry of one of the scans, ordered by E-9.
-#[derive(Debug)]
-struct Next {
-    key: (u64, ClientId, LogId, u64),
-    scan: usize,
-    entry: Entry,
-}
-
-impl PartialEq for Next {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Next {}
-
-impl PartialOrd for Next {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Next {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
 impl Merged {
-    pub(super) fn new(scans: Vec<Scan>) -> Self {
-        let mut merged =
-            Self { heap: BinaryHeap::with_capacity(scans.len()), scans, errors: Vec::new() };
-        (0..merged.scans.len()).for_each(|scan| merged.advance(scan));
+    pub(super) fn new(mut scans: Vec<Scan>) -> Self {
+        scans.sort_by_key(Scan::rank);
+        let heads = scans.iter().map(|_| None).collect();
+        let heap = BinaryHeap::with_capacity(scans.len());
+        let mut merged = Self { scans, heads, heap, errors: Vec::new() };
+        for scan in 0..merged.scans.len() {
+            if let Some(lamport) = merged.advance(scan) {
+                merged.heap.push(Reverse((lamport, scan)));
+            }
+        }
         merged
     }
 
@@ -63,17 +49,51 @@ impl Merged {
         self.filter(is_change)
     }
 
-    fn advance(&mut self, scan: usize) {
+    /// Shows each entry to `look`, without giving it away; see [`Scan::visit`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ReadError`], of whichever log; and what `look` returns.
+    pub fn visit<E: From<ReadError>>(
+        mut self,
+        mut look: impl FnMut(EntryRef<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(error) = self.errors.pop() {
+            return Err(error.into());
+        }
+        let mut heads: Vec<_> = self.heads.into_iter().map(|head| head.map(Head::Entry)).collect();
+        while let Some(mut top) = self.heap.peek_mut() {
+            let Reverse((_, scan)) = *top;
+            let slot = &mut heads[scan];
+            if let Some(head) = slot {
+                look(head.lend())?;
+                if !head.step() {
+                    *slot = self.scans[scan].next_head().transpose()?;
+                }
+            }
+            match slot {
+                Some(head) => *top = Reverse((head.lend().lamport(), scan)),
+                None => {
+                    PeekMut::pop(top);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with one of the scans; gives the clock of what it stands at then.
+    fn advance(&mut self, scan: usize) -> Option<u64> {
         for item in &mut self.scans[scan] {
             match item {
                 Ok(entry) => {
-                    let key = (entry.lamport(), entry.client(), entry.log(), entry.index());
-                    self.heap.push(Reverse(Next { key, scan, entry }));
-                    return;
+                    let lamport = entry.lamport();
+                    self.heads[scan] = Some(entry);
+                    return Some(lamport);
                 }
                 Err(error) => self.errors.push(error),
             }
         }
+        None
     }
 }
 
@@ -84,9 +104,18 @@ impl Iterator for Merged {
         if let Some(error) = self.errors.pop() {
             return Some(Err(error));
         }
-        let Reverse(next) = self.heap.pop()?;
-        self.advance(next.scan);
-        Some(Ok(next.entry))
+        let &Reverse((_, scan)) = self.heap.peek()?;
+        let entry = self.heads[scan].take();
+        let next = self.advance(scan);
+        if let Some(mut top) = self.heap.peek_mut() {
+            match next {
+                Some(lamport) => *top = Reverse((lamport, scan)),
+                None => {
+                    PeekMut::pop(top);
+                }
+            }
+        }
+        entry.map(Ok)
     }
 }
 
