@@ -1,6 +1,6 @@
 //! The arguments.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -72,6 +72,20 @@ impl Scale {
     /// Entries to measure with where `normal` are meant.
     pub(crate) fn count(self, normal: usize) -> usize {
         if self == Self::Quick { normal / 10 } else { normal }
+    }
+
+    /// How long something is repeated that is meant to be repeated for so many seconds.
+    pub(crate) fn seconds(self, normal: f64) -> Duration {
+        Duration::from_secs_f64(if self == Self::Quick { normal / 10.0 } else { normal })
+    }
+
+    /// Lengths of logs that show how something grows.
+    pub(crate) fn lengths(self) -> Vec<usize> {
+        let longest = if self == Self::Long { 10_000_000 } else { self.count(1_000_000) };
+        [1_000, 10_000, 100_000, 1_000_000, 10_000_000]
+            .into_iter()
+            .filter(|length| (self.count(10_000)..=longest).contains(length))
+            .collect()
     }
 }
 

@@ -114,8 +114,13 @@ impl Entries {
     }
 
     /// All in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// So many of them, from the first one again after the last one.
+    pub(crate) fn cycle(&self, count: usize) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..count).map(|index| self.get(index % self.len()))
     }
 
     /// All bytes without bounds between them.

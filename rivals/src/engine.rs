@@ -31,8 +31,25 @@ pub(crate) trait Engine: Send + Sync {
         Ok(false)
     }
 
+    /// The store as one of streams, if it has an order by stream.
+    fn streams(&self) -> Option<&dyn Streams> {
+        None
+    }
+
     /// Closes the store as an application does that ends.
     fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// A store that finds the entries of one stream among those of others.
+pub(crate) trait Streams {
+    /// Appends all of them in bulk to an empty store; entry `n` belongs to stream `n % count`.
+    fn fill(&self, entries: &Entries, count: usize) -> Result<()>;
+
+    /// Shows the entries of one stream in order.
+    fn stream(&self, stream: usize, look: Look<'_>) -> Result<()>;
+
+    /// Shows all entries, ordered by stream and number.
+    fn scan_streams(&self, look: Look<'_>) -> Result<()>;
 }
 
 /// How much memory a store may use to keep what it has read.
@@ -57,10 +74,23 @@ impl Cache {
     }
 }
 
+/// What a store is measured in.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Role {
+    /// Durable commits alone.
+    Commits,
+    /// And everything else that is done with one log.
+    Log,
+    /// And finding the entries of streams.
+    Streams,
+}
+
 /// A store in one of its set-ups.
 pub(crate) struct Subject {
     /// How it is called in the report.
     pub(crate) name: &'static str,
+    /// What it is measured in.
+    pub(crate) role: Role,
     /// The packages whose versions are reported.
     pub(crate) packages: &'static [&'static str],
     /// Source of its module: what stands at its top tells the set-up.

@@ -80,7 +80,12 @@ impl Report<'_> {
             "\nThe median of the rounds (the least to the largest), and how many times better or worse than the first \
              row it is: above 1.00× is better.\n"
         )?;
+        let mut group = "";
         for case in self.cases {
+            if case.group() != group {
+                group = case.group();
+                writeln!(text, "## {group}\n\n{}\n", case.about)?;
+            }
             self.section(case, &mut text)?;
         }
         writeln!(text, "## Set-ups\n")?;
@@ -97,7 +102,7 @@ impl Report<'_> {
     }
 
     fn section(&self, case: &Case, text: &mut String) -> Result<()> {
-        writeln!(text, "## {}\n\n{}\n", case.name, case.about)?;
+        writeln!(text, "### {}\n", case.name)?;
         let names: Vec<_> = case.columns.iter().map(|column| column.name).collect();
         writeln!(text, "| | {} |", names.join(" | "))?;
         writeln!(text, "|---|{}", "---:|".repeat(names.len()))?;
@@ -110,7 +115,7 @@ impl Report<'_> {
             }
             for column in &case.columns {
                 let cell = self.summary(case, subject, column).map(|summary| {
-                    let base = self.summary(case, first, column);
+                    let base = self.summary(case, first, column).filter(|_| case.compares);
                     cell(column.unit, &summary, base.as_ref())
                 });
                 write!(text, " {} |", cell.unwrap_or_default())?;

@@ -16,6 +16,13 @@ pub(crate) struct Column {
     pub(crate) unit: Unit,
 }
 
+impl Column {
+    /// A figure of this kind.
+    pub(crate) fn of(self, value: f64) -> (String, f64) {
+        (self.name.to_owned(), value)
+    }
+}
+
 /// What figures are counted in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

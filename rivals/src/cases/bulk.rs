@@ -1,6 +1,7 @@
-//! All entries at once, durable after one sync at the end. Disk use is that of all files after closing. CPU time and
-//! memory are those from before the store is opened until it is closed, memory beyond what the process had before.
-//! `compacted` is the disk use after the store's own compaction, where it has one.
+//! All entries at once, durable after one sync at the end. Disk use is that of all files after closing, their lengths and
+//! the blocks that they take. CPU time and memory are those from before the store is opened until it is closed, memory
+//! beyond what the process had before. `compacted` is the length of all files after the store's own compaction, where it
+//! has one.
 
 use std::{path::Path, time::Instant};
 
@@ -10,18 +11,18 @@ use super::{Case, Task, float, stores, verify};
 use crate::{
     args::Scale,
     data::{Entries, Kind},
-    engine::{Cache, about},
+    engine::{Cache, Role},
     measure,
     results::{Column, Figures, Unit},
 };
 
-const ENTRIES: Column = Column { name: "entries", unit: Unit::PerSecond };
-const PAYLOAD: Column = Column { name: "payload", unit: Unit::BytesPerSecond };
-const DISK: Column = Column { name: "on disk", unit: Unit::Bytes };
+pub(super) const ENTRIES: Column = Column { name: "entries", unit: Unit::PerSecond };
+pub(super) const PAYLOAD: Column = Column { name: "payload", unit: Unit::BytesPerSecond };
+pub(super) const DISK: Column = Column { name: "on disk", unit: Unit::Bytes };
+pub(super) const MEMORY: Column = Column { name: "memory", unit: Unit::Bytes };
 const BLOCKS: Column = Column { name: "blocks", unit: Unit::Bytes };
 const COMPACTED: Column = Column { name: "compacted", unit: Unit::Bytes };
 const CPU: Column = Column { name: "CPU", unit: Unit::Seconds };
-const MEMORY: Column = Column { name: "memory", unit: Unit::Bytes };
 
 /// Each kind of entry, and editing traces if there are some.
 pub(super) fn cases(scale: Scale, traces: Option<&Path>) -> Vec<Case> {
@@ -38,17 +39,25 @@ fn of_kind(scale: Scale, kind: Kind) -> Case {
 }
 
 fn case(name: &str, entries: impl Fn() -> Result<Entries> + 'static) -> Case {
-    Case {
-        name: format!("bulk/{name}"),
-        about: about(include_str!("bulk.rs")),
-        columns: vec![ENTRIES, PAYLOAD, DISK, BLOCKS, COMPACTED, CPU, MEMORY],
-        subjects: stores(|name| name != "plain-ahead"),
-        prepare: None,
-        run: Box::new(move |task| run(task, &entries()?)),
-    }
+    Case::new(
+        format!("bulk/{name}"),
+        include_str!("bulk.rs"),
+        &[ENTRIES, PAYLOAD, DISK, BLOCKS, COMPACTED, CPU, MEMORY],
+        stores(Role::Log),
+        move |task| {
+            let entries = entries()?;
+            let mut figures = load(task, &entries)?;
+            // It takes long, and always comes to the same.
+            if task.round == 1 {
+                figures.extend(compacted(task, &entries)?);
+            }
+            Ok(figures)
+        },
+    )
 }
 
-fn run(task: &Task, entries: &Entries) -> Result<Figures> {
+/// Measures the load of all entries.
+pub(super) fn load(task: &Task, entries: &Entries) -> Result<Figures> {
     measure::forget_peak()?;
     let memory = measure::peak_memory()?;
     let cpu = measure::cpu();
@@ -61,24 +70,26 @@ fn run(task: &Task, entries: &Entries) -> Result<Figures> {
     let memory = measure::peak_memory()? - memory;
     let disk = measure::disk_use(&task.store())?;
 
-    let mut figures = Figures::from([
-        (ENTRIES.name.to_owned(), float(entries.len()) / elapsed),
-        (PAYLOAD.name.to_owned(), float(entries.byte_len()) / elapsed),
-        (DISK.name.to_owned(), float(disk.apparent)),
-        (BLOCKS.name.to_owned(), float(disk.allocated)),
-        (CPU.name.to_owned(), cpu.as_secs_f64()),
-        (MEMORY.name.to_owned(), float(memory)),
-    ]);
+    let engine = task.open(Cache::Default)?;
+    verify(&*engine, entries.iter())?;
+    engine.close()?;
+    Ok(Figures::from([
+        ENTRIES.of(float(entries.len()) / elapsed),
+        PAYLOAD.of(float(entries.byte_len()) / elapsed),
+        DISK.of(float(disk.apparent)),
+        BLOCKS.of(float(disk.allocated)),
+        CPU.of(cpu.as_secs_f64()),
+        MEMORY.of(float(memory)),
+    ]))
+}
+
+fn compacted(task: &Task, entries: &Entries) -> Result<Option<(String, f64)>> {
     let mut engine = task.open(Cache::Default)?;
-    verify(&*engine, entries)?;
-    // It takes long, and always comes to the same.
-    if task.round == 1 && engine.compact()? {
-        engine.close()?;
-        let compacted = measure::disk_use(&task.store())?.apparent;
-        figures.insert(COMPACTED.name.to_owned(), float(compacted));
-        verify(&*task.open(Cache::Default)?, entries)?;
-    } else {
-        engine.close()?;
+    if !engine.compact()? {
+        return Ok(None);
     }
-    Ok(figures)
+    engine.close()?;
+    let disk = measure::disk_use(&task.store())?;
+    verify(&*task.open(Cache::Default)?, entries.iter())?;
+    Ok(Some(COMPACTED.of(float(disk.apparent))))
 }

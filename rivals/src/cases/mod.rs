@@ -1,6 +1,15 @@
 //! The cases: what is measured of whom.
 
 mod bulk;
+mod commit;
+mod get;
+mod growth;
+mod limits;
+mod merge;
+mod open;
+mod scan;
+mod stream;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -8,27 +17,31 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     args::Scale,
-    data::Entries,
-    engine::{Cache, Engine, Subject},
+    engine::{Cache, Engine, Role, Subject, about},
     results::{Column, Figures},
     subjects,
 };
 
 /// Something that is measured.
 pub(crate) struct Case {
-    /// Its name; what stands before the slash is a group of cases.
+    /// Its name; what stands before the first slash is a group of cases.
     pub(crate) name: String,
-    /// What is measured, as the report tells it.
+    /// What is measured, as the report tells it of the group.
     pub(crate) about: String,
     /// The figures; the first is the one that is drawn.
     pub(crate) columns: Vec<Column>,
-    /// Names of the subjects. The others are compared with the first.
+    /// Names of the subjects.
     pub(crate) subjects: Vec<String>,
+    /// Whether the subjects do the same, so that the others are compared with the first.
+    pub(crate) compares: bool,
     /// What a process of its own does before, in the same folder. It may end by aborting.
-    pub(crate) prepare: Option<Box<dyn Fn(&Task) -> Result<()>>>,
+    pub(crate) prepare: Option<Step<()>>,
     /// Measures one subject.
-    pub(crate) run: Box<dyn Fn(&Task) -> Result<Figures>>,
+    pub(crate) run: Step<Figures>,
 }
+
+/// What is done with one subject.
+pub(crate) type Step<T> = Box<dyn Fn(&Task) -> Result<T>>;
 
 /// One subject in one case.
 #[derive(Debug)]
@@ -43,7 +56,45 @@ pub(crate) struct Task {
 
 /// All cases, in the order of the report.
 pub(crate) fn all(scale: Scale, traces: Option<&Path>) -> Vec<Case> {
-    bulk::cases(scale, traces)
+    let groups = [
+        bulk::cases(scale, traces),
+        commit::cases(scale),
+        open::cases(scale),
+        get::cases(scale),
+        scan::cases(scale),
+        merge::cases(scale),
+        stream::cases(scale),
+        verify::cases(scale),
+        growth::cases(scale),
+        limits::cases(scale),
+    ];
+    groups.into_iter().flatten().collect()
+}
+
+impl Case {
+    /// A case that needs no preparation; the text at the top of its module tells what it is.
+    fn new(
+        name: impl Into<String>,
+        source: &str,
+        columns: &[Column],
+        subjects: Vec<String>,
+        run: impl Fn(&Task) -> Result<Figures> + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            about: about(source),
+            columns: columns.to_vec(),
+            subjects,
+            compares: true,
+            prepare: None,
+            run: Box::new(run),
+        }
+    }
+
+    /// The group of cases that it belongs to.
+    pub(crate) fn group(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
 }
 
 impl Task {
@@ -52,33 +103,42 @@ impl Task {
         self.folder.join("store")
     }
 
-    /// The subject of this task, if it is a store.
-    fn engine(&self) -> Result<&'static Subject> {
-        let subject = subjects::all().iter().find(|subject| subject.name == self.subject);
-        subject.with_context(|| format!("there is no store {}", self.subject))
-    }
-
     /// Opens the store, or makes it.
     fn open(&self, cache: Cache) -> Result<Box<dyn Engine>> {
+        self.open_as(&self.subject, cache)
+    }
+
+    /// Opens a store of that name, or makes it.
+    fn open_as(&self, name: &str, cache: Cache) -> Result<Box<dyn Engine>> {
         std::fs::create_dir_all(self.store())?;
-        (self.engine()?.open)(&self.store(), cache)
+        let subject = subjects::all().iter().find(|subject| subject.name == name);
+        let subject: &Subject = subject.with_context(|| format!("there is no store {name}"))?;
+        (subject.open)(&self.store(), cache)
     }
 }
 
-/// The stores whose names a case does not leave out.
-fn stores(takes: impl Fn(&str) -> bool) -> Vec<String> {
-    let names = subjects::all().iter().map(|subject| subject.name);
-    names.filter(|name| takes(name)).map(str::to_owned).collect()
+/// The stores that are measured in what a role means.
+fn stores(role: Role) -> Vec<String> {
+    let stores = subjects::all().iter().filter(|subject| subject.role >= role);
+    stores.map(|subject| subject.name.to_owned()).collect()
+}
+
+/// The stores of these names that were built in, and other subjects of these names.
+fn named(names: &[&str]) -> Vec<String> {
+    let is_store = |name: &&&str| subjects::all().iter().any(|subject| subject.name == **name);
+    names.iter().filter(is_store).map(ToString::to_string).collect()
 }
 
 /// Reads everything, and compares it with what was written.
-fn verify(engine: &dyn Engine, entries: &Entries) -> Result<()> {
-    let count = engine.count()?;
-    ensure!(count == entries.len() as u64, "{count} of {} entries are there", entries.len());
-    let mut expected = entries.iter();
+fn verify<'a>(
+    engine: &dyn Engine,
+    mut expected: impl ExactSizeIterator<Item = &'a [u8]>,
+) -> Result<()> {
+    let (count, written) = (engine.count()?, expected.len());
+    ensure!(count == written as u64, "{count} of {written} entries are there");
     let mut wrong = 0_u64;
     engine.scan(&mut |payload| wrong += u64::from(expected.next() != Some(payload)))?;
-    wrong += expected.count() as u64;
+    wrong += expected.len() as u64;
     ensure!(wrong == 0, "{wrong} entries are not what was written");
     Ok(())
 }

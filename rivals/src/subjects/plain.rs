@@ -1,7 +1,7 @@
 //! A plain file, as it is written in an afternoon: length, CRC-32 and payload of each entry, one write and one
 //! `fdatasync` for each commit, 64 KiB for each write in bulk. Opening reads all of it, to find where the sound part
 //! ends and where the entries begin; the places of all entries are held in memory. `plain-ahead` writes a MiB of zeros
-//! ahead of the entries whenever it comes to their end, so that `fdatasync` has no new length to record.
+//! ahead of the entries whenever it comes to their end, so that `fdatasync` has no new length to record. `plain-again` is `plain` once more: what the two differ by is noise.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     data::Entries,
-    engine::{Cache, Engine, Look, Subject, place},
+    engine::{Engine, Look, Role, Subject, place},
 };
 
 /// Bytes before a payload: its length and its checksum.
@@ -27,15 +27,19 @@ const READ_LEN: usize = 256 << 10;
 const AHEAD_LEN: u64 = 1 << 20;
 
 pub(super) fn subjects() -> Vec<Subject> {
-    let subject = |name, open| Subject {
+    let subject = |name, role, open| Subject {
         name,
+        role,
         packages: &["crc32fast"],
         source: include_str!("plain.rs"),
         open,
     };
     vec![
-        subject("plain", |folder, _: Cache| Ok(Box::new(Plain::open(folder, false)?))),
-        subject("plain-ahead", |folder, _| Ok(Box::new(Plain::open(folder, true)?))),
+        subject("plain", Role::Log, |folder, _| Ok(Box::new(Plain::open(folder, false)?))),
+        subject("plain-again", Role::Commits, |folder, _| {
+            Ok(Box::new(Plain::open(folder, false)?))
+        }),
+        subject("plain-ahead", Role::Commits, |folder, _| Ok(Box::new(Plain::open(folder, true)?))),
     ]
 }
 
