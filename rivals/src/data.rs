@@ -215,10 +215,8 @@ impl Writer {
         out.push(b',');
         number(out, deleted);
         out.extend_from_slice(b",\"");
-        let typed = if deleted > 0 { 0 } else { [1, 1, 2, 7, 16][random.index(5)] };
-        for _ in 0..typed {
-            out.push(LETTERS[random.index(LETTERS.len())]);
-        }
+        let typed = if deleted > 0 { 0 } else { [1, 1, 2, 7, 26][random.index(5)] };
+        letters(random, out, typed);
         out.extend_from_slice(b"\"]]");
         self.cursor = (self.cursor + typed as u64).saturating_sub(deleted);
     }
@@ -231,9 +229,10 @@ impl Writer {
         out.extend_from_slice(&self.clock.to_le_bytes());
         out.extend_from_slice(&Random(random.below(12) + 1).next().to_le_bytes());
         out.extend_from_slice(&(self.clock - random.below(300).min(self.clock)).to_le_bytes());
-        out.extend_from_slice(&u32::try_from(random.below(1 << 20)).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&random.next().to_le_bytes());
         out.extend_from_slice(b"text");
-        let end = out.len() + 40 + random.index(30);
+        letters(random, out, 28);
+        let end = out.len() + 12 + random.index(24);
         while out.len() < end {
             word(random, out);
         }
@@ -272,8 +271,15 @@ fn number(out: &mut Vec<u8>, number: u64) {
     write!(out, "{number}").expect("a vector takes everything");
 }
 
+fn letters(random: &mut Random, out: &mut Vec<u8>, count: usize) {
+    out.extend((0..count).map(|_| LETTERS[random.index(LETTERS.len())]));
+}
+
+/// A word and a space; words are the more frequent the longer they are, roughly.
 fn word(random: &mut Random, out: &mut Vec<u8>) {
-    out.extend_from_slice(WORDS[random.index(WORDS.len())].as_bytes());
+    out.extend_from_slice(
+        WORDS[random.index(WORDS.len()).max(random.index(WORDS.len()))].as_bytes(),
+    );
     out.push(b' ');
 }
 
@@ -308,6 +314,7 @@ mod tests {
 
     #[test]
     fn entries_compress_as_real_ones_do() {
+        let mut off = false;
         for (kind, expected) in Kind::ALL.into_iter().zip([0.42, 0.43, 0.21]) {
             let entries = kind.entries(20_000);
             let blocks = entries.bytes().chunks(64 << 10);
@@ -318,7 +325,8 @@ mod tests {
             let shortest = entries.iter().map(<[u8]>::len).min();
             let longest = entries.iter().map(<[u8]>::len).max();
             eprintln!("{}: {ratio:.3}, {shortest:?} {mean} {longest:?}", kind.name());
-            assert!((ratio - expected).abs() < 0.02, "{}: {ratio}", kind.name());
+            off |= (ratio - expected).abs() > 0.015;
         }
+        assert!(!off, "the ratios are others");
     }
 }
