@@ -2,6 +2,7 @@
 
 mod args;
 mod cases;
+mod chart;
 mod data;
 mod engine;
 mod machine;

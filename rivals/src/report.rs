@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     cases::Case,
+    chart,
     machine::Machine,
     measure::median,
     results::{Column, Measurement, Outcome, Unit, three_digits},
@@ -44,7 +45,7 @@ struct Raw<'a> {
 }
 
 impl Report<'_> {
-    /// Writes `results.json` and `report.md` into a folder.
+    /// Writes `results.json`, `report.md` and `report.svg` into a folder.
     pub(crate) fn write(&self, out: &Path) -> Result<()> {
         fs::create_dir_all(out).with_context(|| out.display().to_string())?;
         let raw = Raw {
@@ -57,6 +58,7 @@ impl Report<'_> {
         };
         fs::write(out.join("results.json"), serde_json::to_string_pretty(&raw)?)?;
         fs::write(out.join("report.md"), self.markdown()?)?;
+        fs::write(out.join("report.svg"), chart::svg(self)?)?;
         Ok(())
     }
 
@@ -78,7 +80,7 @@ impl Report<'_> {
         writeln!(
             text,
             "\nThe median of the rounds (the least to the largest), and how many times better or worse than the first \
-             row it is: above 1.00× is better.\n"
+             row it is: above 1.00× is better. The same [as a picture](report.svg).\n"
         )?;
         let mut group = "";
         for case in self.cases {
