@@ -32,7 +32,7 @@ impl Kind {
     pub(crate) fn entries(self, count: usize) -> Entries {
         let mut random = Random(0x2545_F491_4F6C_DD1D);
         let mut entries = Entries::with_capacity(count, count * self.mean_len());
-        let mut writer = Writer { cursor: 2000, clock: 0 };
+        let mut writer = Writer { cursor: 2000, clock: 0, words: WORDS.split(' ').collect() };
         for _ in 0..count {
             match self {
                 Self::Keystroke => writer.keystroke(&mut random, &mut entries.bytes),
@@ -133,74 +133,16 @@ impl Entries {
 struct Writer {
     cursor: u64,
     clock: u64,
+    words: Vec<&'static str>,
 }
 
-const WORDS: [&str; 64] = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "in",
-    "that",
-    "is",
-    "was",
-    "for",
-    "with",
-    "change",
-    "entry",
-    "note",
-    "line",
-    "cursor",
-    "device",
-    "client",
-    "sync",
-    "merge",
-    "value",
-    "field",
-    "table",
-    "index",
-    "key",
-    "document",
-    "version",
-    "history",
-    "project",
-    "meeting",
-    "agenda",
-    "budget",
-    "review",
-    "draft",
-    "report",
-    "summary",
-    "question",
-    "answer",
-    "because",
-    "however",
-    "between",
-    "without",
-    "another",
-    "through",
-    "against",
-    "several",
-    "possible",
-    "different",
-    "following",
-    "important",
-    "necessary",
-    "information",
-    "development",
-    "experience",
-    "performance",
-    "architecture",
-    "environment",
-    "collaboration",
-    "replication",
-    "compression",
-    "durability",
-    "consistency",
-    "availability",
-    "transaction",
-    "checkpoint",
-];
+/// Short ones first.
+const WORDS: &str = "the of and to in that is was for with change entry note line cursor device client sync merge \
+    value field table index key document version history project meeting agenda budget review \
+    draft report summary question answer because however between without another through against \
+    several possible different following important necessary information development experience \
+    performance architecture environment collaboration replication compression durability \
+    consistency availability transaction checkpoint";
 const LETTERS: &[u8; 32] = b"etaoinshrdlcumwfgypbvk eenttaio ";
 
 impl Writer {
@@ -234,7 +176,7 @@ impl Writer {
         letters(random, out, 28);
         let end = out.len() + 12 + random.index(24);
         while out.len() < end {
-            word(random, out);
+            self.word(random, out);
         }
     }
 
@@ -257,12 +199,19 @@ impl Writer {
             let len = if field == "body" { 1022 - (out.len() - start) } else { 40 };
             let end = out.len() + len;
             while out.len() < end {
-                word(random, out);
+                self.word(random, out);
             }
             out.truncate(end);
             out.push(b'"');
         }
         out.push(b'}');
+    }
+
+    /// A word and a space; long words are more frequent than short ones, which compresses as text does.
+    fn word(&self, random: &mut Random, out: &mut Vec<u8>) {
+        let count = self.words.len();
+        out.extend_from_slice(self.words[random.index(count).max(random.index(count))].as_bytes());
+        out.push(b' ');
     }
 }
 
@@ -273,14 +222,6 @@ fn number(out: &mut Vec<u8>, number: u64) {
 
 fn letters(random: &mut Random, out: &mut Vec<u8>, count: usize) {
     out.extend((0..count).map(|_| LETTERS[random.index(LETTERS.len())]));
-}
-
-/// A word and a space; words are the more frequent the longer they are, roughly.
-fn word(random: &mut Random, out: &mut Vec<u8>) {
-    out.extend_from_slice(
-        WORDS[random.index(WORDS.len()).max(random.index(WORDS.len()))].as_bytes(),
-    );
-    out.push(b' ');
 }
 
 /// Numbers that look random, and are the same for the same start.
@@ -311,6 +252,7 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::float;
 
     #[test]
     fn entries_compress_as_real_ones_do() {
@@ -320,7 +262,7 @@ mod tests {
             let blocks = entries.bytes().chunks(64 << 10);
             let compressed: usize =
                 blocks.map(|block| zstd::bulk::compress(block, 1).expect("it fits").len()).sum();
-            let ratio = compressed as f64 / entries.byte_len() as f64;
+            let ratio = float(compressed) / float(entries.byte_len());
             let mean = entries.byte_len() / entries.len();
             let shortest = entries.iter().map(<[u8]>::len).min();
             let longest = entries.iter().map(<[u8]>::len).max();

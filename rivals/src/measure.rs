@@ -13,9 +13,10 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-/// CPU time of this process, of all of its threads, user and system.
-pub(crate) fn cpu() -> Duration {
-    clock_gettime(ClockId::ProcessCPUTime).try_into().expect("CPU time is not negative")
+/// CPU time of this process in seconds, of all of its threads, user and system.
+pub(crate) fn cpu() -> f64 {
+    let time: Duration = clock_gettime(ClockId::ProcessCPUTime).try_into().expect("not negative");
+    time.as_secs_f64()
 }
 
 /// Highest amount of memory that was resident since [`forget_peak`], in bytes.
@@ -75,6 +76,12 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     ensure!(!files.is_empty(), "{}: the store has written no file", folder.display());
     Ok(files)
+}
+
+/// A number for reports.
+pub(crate) fn float(number: impl TryInto<u64>) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "nobody counts beyond 2^53 here")]
+    number.try_into().map_or(f64::NAN, |number: u64| number as f64)
 }
 
 /// The value below which `percent` of all lie; sorts them.

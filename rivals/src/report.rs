@@ -9,7 +9,7 @@ use crate::{
     cases::Case,
     chart,
     machine::Machine,
-    measure::median,
+    measure::{float, median},
     results::{Column, Measurement, Outcome, Unit, three_digits},
     subjects,
 };
@@ -74,7 +74,7 @@ impl Report<'_> {
         writeln!(text, "| date | {} |", date())?;
         writeln!(text, "| command | `{}` |", command())?;
         writeln!(text, "| processor | {}, {} cores |", machine.processor, machine.cores)?;
-        writeln!(text, "| memory | {} |", Unit::Bytes.show(machine.memory as f64))?;
+        writeln!(text, "| memory | {} |", Unit::Bytes.show(float(machine.memory)))?;
         writeln!(text, "| kernel | {} |", machine.kernel)?;
         writeln!(text, "| file system | {} |", machine.file_system)?;
         writeln!(

@@ -78,7 +78,7 @@ pub(super) fn load(task: &Task, entries: &Entries) -> Result<Figures> {
         PAYLOAD.of(float(entries.byte_len()) / elapsed),
         DISK.of(float(disk.apparent)),
         BLOCKS.of(float(disk.allocated)),
-        CPU.of(cpu.as_secs_f64()),
+        CPU.of(cpu),
         MEMORY.of(float(memory)),
     ]))
 }

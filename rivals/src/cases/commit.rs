@@ -66,7 +66,7 @@ fn one_thread(task: &Task, each: usize, time: Duration) -> Result<Figures> {
         }
     }
     let elapsed = started.elapsed().as_secs_f64();
-    let cpu = (measure::cpu() - cpu).as_secs_f64();
+    let cpu = measure::cpu() - cpu;
     let commits = times.len();
     engine.close()?;
     verify(&*task.open(Cache::Default)?, entries.cycle(commits * each))?;
@@ -96,7 +96,7 @@ fn threads(task: &Task, time: Duration) -> Result<Figures> {
         threads.into_iter().try_for_each(|thread| thread.join().expect("no thread panics"))
     })?;
     let elapsed = started.elapsed().as_secs_f64();
-    let cpu = (measure::cpu() - cpu).as_secs_f64();
+    let cpu = measure::cpu() - cpu;
     engine.close()?;
 
     let commits = next.into_inner();

@@ -21,10 +21,12 @@ const MOST: Column = Column { name: "99 %", unit: Unit::Seconds };
 const MEAN: Column = Column { name: "mean", unit: Unit::Seconds };
 const GET_COUNT_MAX: usize = 200_000;
 
+/// Chooses an entry out of so many.
+type Choose = fn(&mut Random, u64) -> u64;
+
 /// Both ways to choose entries, both states of the cache.
 pub(super) fn cases(scale: Scale) -> Vec<Case> {
-    let choices: [(&str, fn(&mut Random, u64) -> u64); 2] =
-        [("uniform", uniform), ("skewed", skewed)];
+    let choices: [(&str, Choose); 2] = [("uniform", uniform), ("skewed", skewed)];
     let caches = [("cached", Cache::Large), ("cold", Cache::None)];
     let pairs = choices.into_iter().flat_map(|choice| caches.map(|cache| (choice, cache)));
     let case = |((choice, choose), (state, cache)): ((&str, _), (&str, _))| {
@@ -51,13 +53,7 @@ fn skewed(random: &mut Random, count: u64) -> u64 {
     rank.wrapping_mul(7_919_113) % count
 }
 
-fn run(
-    task: &Task,
-    count: usize,
-    time: Duration,
-    cache: Cache,
-    choose: fn(&mut Random, u64) -> u64,
-) -> Result<Figures> {
+fn run(task: &Task, count: usize, time: Duration, cache: Cache, choose: Choose) -> Result<Figures> {
     let entries = Kind::Change.entries(count);
     let mut random = Random(1);
     let indices: Vec<_> = (0..GET_COUNT_MAX).map(|_| choose(&mut random, count as u64)).collect();

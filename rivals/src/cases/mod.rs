@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     args::Scale,
     engine::{Cache, Engine, Role, Subject, about},
+    measure::float,
     results::{Column, Figures},
     subjects,
 };
@@ -141,10 +142,4 @@ fn verify<'a>(
     wrong += expected.len() as u64;
     ensure!(wrong == 0, "{wrong} entries are not what was written");
     Ok(())
-}
-
-/// A number for reports.
-fn float(number: impl TryInto<u64>) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "nobody counts beyond 2^53 here")]
-    number.try_into().map_or(f64::NAN, |number: u64| number as f64)
 }

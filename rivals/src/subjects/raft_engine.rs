@@ -114,7 +114,9 @@ impl Engine for Raft {
             let end = *next.lock().expect("nobody panicked");
             let mut entries = Vec::new();
             self.engine.fetch_entries_to::<Numbered>(*group, 1, end, None, &mut entries)?;
-            entries.iter().for_each(|entry| look(&entry.value[8..]));
+            for entry in &entries {
+                look(&entry.value[8..]);
+            }
         }
         Ok(())
     }
