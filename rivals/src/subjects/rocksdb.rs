@@ -70,10 +70,10 @@ impl Rocks {
         for (key, payload) in pairs {
             batch.put(key, payload);
             if batch.len() >= BATCH_COUNT {
-                self.database.write(&std::mem::take(&mut batch))?;
+                self.database.write(std::mem::take(&mut batch))?;
             }
         }
-        self.database.write(&batch)?;
+        self.database.write(batch)?;
         Ok(self.database.flush_wal(true)?)
     }
 }
@@ -92,7 +92,7 @@ impl Engine for Rocks {
         }
         let mut durable = WriteOptions::default();
         durable.set_sync(true);
-        Ok(self.database.write_opt(&batch, &durable)?)
+        Ok(self.database.write_opt(batch, &durable)?)
     }
 
     fn count(&self) -> Result<u64> {
