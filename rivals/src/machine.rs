@@ -16,6 +16,8 @@ pub(crate) struct Machine {
     pub(crate) memory: u64,
     /// Name and version of the kernel.
     pub(crate) kernel: String,
+    /// How many processes wanted to run in the last minutes before.
+    pub(crate) load: String,
     /// Device and type of the file system that holds the data.
     pub(crate) file_system: String,
 }
@@ -37,6 +39,11 @@ impl Machine {
                 kernel.sysname().to_string_lossy(),
                 kernel.release().to_string_lossy()
             ),
+            load: fs::read_to_string("/proc/loadavg")?
+                .split(' ')
+                .take(3)
+                .collect::<Vec<_>>()
+                .join(", "),
             file_system: file_system(scratch)?,
         })
     }

@@ -11,7 +11,7 @@ use crate::{
     machine::Machine,
     measure::{float, median},
     results::{Column, Measurement, Outcome, Unit, three_digits},
-    subjects,
+    subjects::{self, Subject},
 };
 
 /// Everything that goes into a report.
@@ -62,7 +62,7 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn stores(&self) -> impl Iterator<Item = &'static subjects::Subject> {
+    fn stores(&self) -> impl Iterator<Item = &'static Subject> {
         let is_measured = |name: &str| self.measurements.iter().any(|one| one.subject == name);
         subjects::all().iter().filter(move |store| is_measured(store.name))
     }
@@ -77,6 +77,10 @@ impl Report<'_> {
         writeln!(text, "| memory | {} |", Unit::Bytes.show(float(machine.memory)))?;
         writeln!(text, "| kernel | {} |", machine.kernel)?;
         writeln!(text, "| file system | {} |", machine.file_system)?;
+        writeln!(text, "| load before | {} |", machine.load)?;
+        let mut versions: Vec<_> = self.stores().flat_map(Subject::versions).collect();
+        versions.dedup();
+        writeln!(text, "| versions | {} |", versions.join(", "))?;
         writeln!(
             text,
             "\nThe median of the rounds (the least to the largest), and how many times better or worse than the first \
@@ -97,8 +101,7 @@ impl Report<'_> {
                 continue;
             }
             sources.push(store.source);
-            let versions = store.versions().join(", ");
-            writeln!(text, "- **{}** ({versions}): {}", store.name, store.about())?;
+            writeln!(text, "- **{}**: {}", store.name, store.about())?;
         }
         Ok(text)
     }

@@ -5,6 +5,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -20,6 +21,8 @@ use crate::{
 
 /// The signal that a process ends itself with.
 const SIGABRT: i32 = 6;
+/// A process that takes longer is ended: something hangs.
+const TIME_MAX: Duration = Duration::from_mins(10);
 
 /// Measures what was selected, and writes the report.
 pub(crate) fn all(selection: &Selection) -> Result<()> {
@@ -150,6 +153,11 @@ fn figures(output: &Output, may_fail: bool) -> Result<Figures> {
 /// What a child does: one subject in one case.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) fn child(child: &Child) -> Result<()> {
+    std::thread::spawn(|| {
+        std::thread::sleep(TIME_MAX);
+        eprintln!("it took longer than {TIME_MAX:?}");
+        std::process::exit(1);
+    });
     let cases = cases::all(child.scale, child.traces.as_deref());
     let case = cases.into_iter().find(|case| case.name == child.case);
     let case = case.with_context(|| format!("there is no case {}", child.case))?;
