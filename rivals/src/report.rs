@@ -79,6 +79,7 @@ impl Report<'_> {
         writeln!(text, "| file system | {} |", machine.file_system)?;
         writeln!(text, "| load before | {} |", machine.load)?;
         let mut versions: Vec<_> = self.stores().flat_map(Subject::versions).collect();
+        versions.sort();
         versions.dedup();
         writeln!(text, "| versions | {} |", versions.join(", "))?;
         writeln!(

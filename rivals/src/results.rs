@@ -65,11 +65,12 @@ fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     format!("{}{unit}", three_digits(value / size))
 }
 
-/// Three digits, and no more than two of them behind the point.
+/// Three digits, and no more than two of them behind the point, or three of what is small.
 pub(crate) fn three_digits(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 99.95 => 0,
         middle if middle >= 9.995 => 1,
+        small if small < 0.0995 => 3,
         _ => 2,
     };
     format!("{value:.decimals$}")

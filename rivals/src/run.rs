@@ -21,6 +21,8 @@ use crate::{
 
 /// The signal that a process ends itself with.
 const SIGABRT: i32 = 6;
+/// Characters that are kept of what a process says when it fails.
+const ERROR_LEN_MAX: usize = 240;
 /// A process that takes longer is ended: something hangs.
 const TIME_MAX: Duration = Duration::from_mins(10);
 
@@ -143,7 +145,8 @@ fn one(
 fn figures(output: &Output, may_fail: bool) -> Result<Figures> {
     if !output.status.success() && !may_fail {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{}: {}", output.status, said.trim());
+        let said: String = said.trim().chars().take(ERROR_LEN_MAX).collect();
+        bail!("{}: {said}", output.status);
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     let line = printed.lines().last().context("it printed nothing")?;

@@ -26,7 +26,7 @@ pub(super) fn subjects() -> Vec<Subject> {
     vec![Subject {
         name: "plain-zstd",
         role: Role::Log,
-        packages: &["zstd", "zstd-sys"],
+        packages: &["zstd-sys"],
         source: include_str!("blocks.rs"),
         open: |folder, cache| Ok(Box::new(Blocks::open(folder, cache)?)),
     }]

@@ -100,7 +100,8 @@ async fn plain(context: &Context, cache: Cache, compression: Option<u8>) -> Resu
 async fn authenticated(context: &Context, cache: Cache) -> Result<Authenticated> {
     let merkle = full::Config {
         journal_partition: "merkle".to_owned(),
-        metadata_partition: "merkle-metadata".to_owned(),
+        // Not "merkle-metadata": the journal has a partition of that name.
+        metadata_partition: "pruned".to_owned(),
         items_per_blob: NZU64!(100_000),
         write_buffer: BUFFER_LEN,
         replay_buffer: BUFFER_LEN,
