@@ -12,8 +12,8 @@ const PANEL_WIDTH: f64 = 580.0;
 const PANEL_COUNT: usize = 2;
 const MARGIN: f64 = 24.0;
 /// Where bars begin, and how long the longest may be: names stand before them, figures behind them.
-const BARS_X: f64 = 170.0;
-const BARS_WIDTH: f64 = 280.0;
+const BARS_X: f64 = 190.0;
+const BARS_WIDTH: f64 = 270.0;
 const TITLE_HEIGHT: f64 = 44.0;
 const AXIS_HEIGHT: f64 = 22.0;
 const ROW_HEIGHT: f64 = 19.0;
