@@ -124,7 +124,7 @@ fn stores(role: Role) -> Vec<String> {
     stores.map(|subject| subject.name.to_owned()).collect()
 }
 
-/// The stores of these names that were built in, and other subjects of these names.
+/// The stores of these names, if they were built in.
 fn named(names: &[&str]) -> Vec<String> {
     let is_store = |name: &&&str| subjects::all().iter().any(|subject| subject.name == **name);
     names.iter().filter(is_store).map(ToString::to_string).collect()
