@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --manifest-path rivals/Cargo.toml                # everything: some 20 minutes
-//! cargo run --release --manifest-path rivals/Cargo.toml -- --quick     # a tenth of it: some 5 minutes
+//! cargo run --release --manifest-path rivals/Cargo.toml -- --quick     # a tenth of it: some 3 minutes
 //! cargo run --release --manifest-path rivals/Cargo.toml -- --only bulk,commit/1 --subjects annals,sqlite --rounds 5
 //! cargo run --release --manifest-path rivals/Cargo.toml -- --list      # all cases and subjects
 //! ```
