@@ -58,7 +58,8 @@ impl Rocks {
 
     fn last(&self) -> Result<Option<u64>> {
         let last = self.database.iterator(IteratorMode::End).next().transpose()?;
-        Ok(last.map(|(key, _)| log_number(&key)))
+        // A store of streams has longer keys, and no log.
+        Ok(last.filter(|(key, _)| key.len() == 8).map(|(key, _)| log_number(&key)))
     }
 
     /// Writes everything in batches, and syncs once.
