@@ -4,11 +4,14 @@
 //! stops. `range` reads 64 KiB at random places of the largest file and verifies them against the hash of all of it, from a
 //! reader that stays open (`annals`) or is opened each time (`annals-opened`); `pread-hash` reads and hashes as much of a
 //! plain file, and has nothing to compare the hash with. A range that begins `anywhere` lies in two chunks, both of which
-//! have to be hashed to verify it. CPU time is that of all processes, in steps of 10 ms for programs.
+//! have to be hashed to verify it. `iroh-blobs` takes part if it was built
+//! in. CPU time is that of all processes, in steps of 10 ms for programs.
 
 mod annals;
 mod archive;
 mod content;
+#[cfg(feature = "iroh-blobs")]
+mod iroh;
 mod programs;
 mod range;
 mod store;
@@ -53,6 +56,8 @@ fn case(
 pub(crate) fn set_ups() -> Vec<String> {
     let mut lines = vec![format!("**annals**, assets: {}", about(include_str!("annals.rs")))];
     lines.extend(programs::set_ups());
+    #[cfg(feature = "iroh-blobs")]
+    lines.push(format!("**iroh-blobs**: {}", about(include_str!("iroh.rs"))));
     lines
 }
 

@@ -31,11 +31,17 @@ pub(super) fn cases(scale: Scale) -> [Case; 2] {
         case(
             &format!("range/{name}"),
             vec![MEDIAN, P99, CONTENT, CPU],
-            ["annals", "annals-opened", "pread-hash"],
+            subjects(),
             move |task| prepare(task, content),
             move |task| run(task, scale, align),
         )
     })
+}
+
+fn subjects() -> Vec<&'static str> {
+    let mut subjects = vec!["annals", "annals-opened", "pread-hash"];
+    subjects.extend(cfg!(feature = "iroh-blobs").then_some("iroh-blobs"));
+    subjects
 }
 
 fn source(task: &Task) -> PathBuf {
@@ -49,6 +55,10 @@ fn prepare(task: &Task, content: Content) -> Result<()> {
         let annals = Annals { store: task.store() };
         annals.create()?;
         annals.ingest(&source(task), "first")?;
+    }
+    #[cfg(feature = "iroh-blobs")]
+    if task.subject == "iroh-blobs" {
+        super::iroh::store(&task.store(), &source(task).join("0"))?;
     }
     Ok(())
 }
@@ -87,7 +97,7 @@ fn run(task: &Task, scale: Scale, align: u64) -> Result<Figures> {
 }
 
 /// Reads a range.
-type Read = Box<dyn FnMut(&mut [u8], u64) -> Result<()>>;
+pub(super) type Read = Box<dyn FnMut(&mut [u8], u64) -> Result<()>>;
 
 fn reader(task: &Task) -> Result<Read> {
     if task.subject == "pread-hash" {
@@ -97,6 +107,10 @@ fn reader(task: &Task) -> Result<Read> {
             std::hint::black_box(blake3::hash(bytes));
             Ok(())
         }));
+    }
+    #[cfg(feature = "iroh-blobs")]
+    if task.subject == "iroh-blobs" {
+        return super::iroh::reader(&task.store(), &source(task).join("0"));
     }
     let workspace = Annals { store: task.store() }.open()?;
     let assets = workspace.assets();
