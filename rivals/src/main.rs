@@ -30,6 +30,7 @@
 //! not be stores.
 
 mod args;
+mod assets;
 mod cases;
 mod chart;
 mod data;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
+    assets,
     cases::Case,
     chart,
     machine::Machine,
@@ -103,6 +104,9 @@ impl Report<'_> {
             }
             sources.push(store.source);
             writeln!(text, "- **{}**: {}", store.name, store.about())?;
+        }
+        if self.cases.iter().any(|case| case.name.starts_with("assets/")) {
+            assets::set_ups().iter().try_for_each(|line| writeln!(text, "- {line}"))?;
         }
         Ok(text)
     }

@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     args::Scale,
+    assets,
     engine::{Cache, Engine, Role, Subject, about},
     measure::float,
     results::{Column, Figures},
@@ -68,6 +69,7 @@ pub(crate) fn all(scale: Scale, traces: Option<&Path>) -> Vec<Case> {
         verify::cases(scale),
         growth::cases(scale),
         limits::cases(scale),
+        assets::cases(scale),
     ];
     groups.into_iter().flatten().collect()
 }
@@ -100,7 +102,7 @@ impl Case {
 
 impl Task {
     /// Where the store keeps its files.
-    fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.folder.join("store")
     }
 
