@@ -48,6 +48,8 @@ pub struct AssetReader {
     /// Groups of hashes that are damaged in the table, made anew from what is below: level, group, hashes.
     rebuilt: Vec<(u32, u64, Vec<Hash>)>,
     decoder: ChunkDecoder,
+    /// Chunks as they are stored, if they are compressed.
+    stored: Vec<u8>,
     /// One chunk, decompressed.
     chunk: Vec<u8>,
     position: u64,
@@ -79,6 +81,7 @@ impl AssetReader {
             decoder: ChunkDecoder::new(),
             chunk: Vec::new(),
             position: 0,
+            stored: Vec::new(),
             window: Vec::new(),
             window_start: 0,
             expected: 0,
@@ -149,42 +152,56 @@ impl AssetReader {
 
     /// Reads and verifies these chunks into the window. After a failure it holds those before.
     fn load(&mut self, chunks: Range<u64>) -> Result<(), StoreError> {
-        self.window.clear();
         self.window_start = chunks.start * CHUNK;
+        // What the window held before is written over: it keeps its memory, which need not be cleared again.
+        let mut filled = 0;
+        let result = self.fill_window(chunks, &mut filled);
+        self.window.truncate(filled);
+        result
+    }
+
+    /// As [`AssetReader::load`]; `filled` says how much of the window was verified.
+    fn fill_window(&mut self, chunks: Range<u64>, filled: &mut usize) -> Result<(), StoreError> {
         let stored = self.stored_ranges(&chunks)?;
         let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return Ok(()) };
-        let (start, end) = (first.start, last.end);
-        let len = usize::try_from(end - start).unwrap_or(usize::MAX);
-        let data = self.stored(start, len)?;
+        let (start, len) = (first.start, length(&(first.start..last.end)));
+        let is_raw = self.header.codec == Codec::Stored;
+        // Stored as it is, it is read to where it belongs.
+        let mut data = std::mem::take(if is_raw { &mut self.window } else { &mut self.stored });
+        let read = self.read_stored(start, len, &mut data);
+        *(if is_raw { &mut self.window } else { &mut self.stored }) = data;
+        let read = read?;
         for (chunk, range) in chunks.zip(stored) {
-            let at = usize::try_from(range.start - start).unwrap_or(usize::MAX);
-            let to = usize::try_from(range.end - start).unwrap_or(usize::MAX);
-            let Some(bytes) = data.get(at..to) else {
+            let at = length(&(start..range.start));
+            let to = length(&(start..range.end));
+            if to > read {
                 return Err(self.broken(chunk, range.start, AssetFault::Short).into());
-            };
-            let before = self.window.len();
-            let content = self.content_of(chunk);
-            let raw_len = usize::try_from(content.end - content.start).expect("64 KiB");
-            if bytes.len() == raw_len {
-                self.window.extend_from_slice(bytes);
-            } else {
-                if let Err(fault) = self.decoder.decode(bytes, raw_len, &mut self.chunk) {
-                    return Err(self.broken(chunk, range.start, fault.into()).into());
+            }
+            let raw_len = length(&self.content_of(chunk));
+            if !is_raw {
+                let bytes = &self.stored[at..to];
+                self.window.resize(self.window.len().max(*filled + raw_len), 0);
+                let place = &mut self.window[*filled..*filled + raw_len];
+                if bytes.len() == raw_len {
+                    place.copy_from_slice(bytes);
+                } else {
+                    let decoded = self.decoder.decode(bytes, raw_len, &mut self.chunk);
+                    if let Err(fault) = decoded {
+                        return Err(self.broken(chunk, range.start, fault.into()).into());
+                    }
+                    place.copy_from_slice(&self.chunk);
                 }
-                self.window.extend_from_slice(&self.chunk);
             }
-            if let Err(error) = self.check(chunk, before, range.start) {
-                self.window.truncate(before);
-                return Err(error);
-            }
+            self.check(chunk, *filled..*filled + raw_len, range.start)?;
+            *filled += raw_len;
         }
         Ok(())
     }
 
-    /// Checks that what stands in the window from `before` on is the chunk.
-    fn check(&mut self, chunk: u64, before: usize, offset: u64) -> Result<(), StoreError> {
+    /// Checks that what stands at `place` of the window is the chunk.
+    fn check(&mut self, chunk: u64, place: Range<usize>, offset: u64) -> Result<(), StoreError> {
         loop {
-            let (level, group) = match self.verify_in_window(chunk, before) {
+            let (level, group) = match self.verify_in_window(chunk, place.clone()) {
                 Ok(()) => return Ok(()),
                 Err(VerifyError::Fetch(error)) => return Err(error.into()),
                 Err(VerifyError::Group { level, group }) => (level, group),
@@ -203,7 +220,11 @@ impl AssetReader {
         }
     }
 
-    fn verify_in_window(&mut self, chunk: u64, before: usize) -> Result<(), VerifyError<IoError>> {
+    fn verify_in_window(
+        &mut self,
+        chunk: u64,
+        place: Range<usize>,
+    ) -> Result<(), VerifyError<IoError>> {
         let Self { verifier, window, file, header, record, path, rebuilt, .. } = self;
         let source = Table { file: &**file, header, record: record.as_deref() };
         let fetch = |level: u32, nodes: Range<u64>| -> Result<Vec<Hash>, IoError> {
@@ -213,7 +234,7 @@ impl AssetReader {
                 None => source.nodes(level, nodes).context(path, "read"),
             }
         };
-        verifier.verify_chunk(chunk, &window[before..], fetch)
+        verifier.verify_chunk(chunk, &window[place], fetch)
     }
 
     /// The hashes of a group from what is below them: the chunks, or the hashes of the level below. A hash that cannot be
@@ -302,6 +323,21 @@ impl AssetReader {
             .context(&self.path, "read")
     }
 
+    /// Reads stored bytes to the start of `into`, which grows if it has to; says how many there were.
+    fn read_stored(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> Result<usize, IoError> {
+        if into.len() < len {
+            into.resize(len, 0);
+        }
+        let Some(record) = &self.record else {
+            return self.file.read_full_at(&mut into[..len], offset).context(&self.path, "read");
+        };
+        let start = length(&(self.header.offset..offset));
+        let rest = record.get(start..).unwrap_or(&[]);
+        let read = rest.len().min(len);
+        into[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
     /// Reads and verifies everything. `progress` is told how many bytes of the content are done, and ends it by
     /// answering `false`.
     pub(crate) fn verify(
@@ -377,6 +413,11 @@ impl Table<'_> {
         let hashes = bytes.chunks_exact(Hash::LEN).filter_map(|hash| hash.first_chunk());
         Ok(hashes.map(|hash: &[u8; 32]| Hash::from_bytes(*hash)).collect())
     }
+}
+
+/// The length of a range that fits into memory.
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).expect("a part of what is held in memory")
 }
 
 /// Bytes of a file, or of the record in memory.

@@ -7,7 +7,7 @@ use super::{
 use crate::{bytes::Hash, entry::EntryHeader};
 
 /// What an entry weighs beside its payload when the length of a batch is chosen: about what its columns cost.
-const ENTRY_WEIGHT: usize = 8;
+const ENTRY_WEIGHT: usize = 4;
 /// More absent payloads than this do not fit a batch (L-1).
 const ABSENT_COUNT_MAX: usize = (BATCH_EXTENSION_LEN_MAX as usize - SECTION_HEAD_LEN) / ROW_LEN;
 

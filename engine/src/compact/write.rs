@@ -25,7 +25,7 @@ const CATCH_UP_LEN: u64 = 16 << 10;
 /// An appender that is faster than that is made to wait.
 const CATCH_UP_ROUNDS: u32 = 16;
 /// An entry weighs this much beside its payload, as in [`BatchDraft::weight`].
-const ENTRY_WEIGHT: usize = 8;
+const ENTRY_WEIGHT: usize = 4;
 
 /// About the uncompressed length of a batch.
 pub(super) fn weight_of(batch: &BatchHeader) -> usize {

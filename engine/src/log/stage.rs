@@ -19,7 +19,7 @@ pub(crate) struct Staged {
 }
 
 /// What an entry weighs beside its payload when buffers and batches are measured.
-const ENTRY_WEIGHT: usize = 8;
+const ENTRY_WEIGHT: usize = 4;
 
 impl Staged {
     /// An empty buffer for entries from `first_index` on.

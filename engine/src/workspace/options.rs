@@ -63,7 +63,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             durability: Durability::Full,
-            batch_len: 32 << 10,
+            batch_len: 28 << 10,
             compression_level: 1,
             cache_len: 16 << 20,
             staged_len: 1 << 20,
@@ -83,7 +83,7 @@ impl Options {
         self
     }
 
-    /// Target of the uncompressed length of a batch in bytes (default: 32 KiB; 1 KiB to 8 MiB).
+    /// Target of the uncompressed length of a batch in bytes (default: 28 KiB; 1 KiB to 8 MiB).
     ///
     /// A larger one compresses better; a smaller one makes reading a single entry cheaper.
     pub fn batch_len(mut self, bytes: usize) -> Self {

@@ -68,10 +68,12 @@ fn merged(task: &Task, entries: &Entries) -> Result<Figures> {
         clock = change.lamport();
     }
     rates(entries, |look| {
-        for change in collected.merged()?.changes() {
-            look(change?.payload()?);
-        }
-        Ok(())
+        collected.merged()?.visit(|entry| {
+            if !entry.kind().is_control() {
+                look(entry.payload()?);
+            }
+            Ok(())
+        })
     })
 }
 
