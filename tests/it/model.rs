@@ -4,8 +4,8 @@
 use std::{cmp::Reverse, path::Path, sync::Arc};
 
 use annals::{
-    Change, Clock, Direction, Entry, Frontier, FrontierRow, Kind, LogView, Options, StreamId,
-    Timestamp, Workspace,
+    Change, Clock, Direction, Entry, EntryRef, Frontier, FrontierRow, Kind, LogView, Merged,
+    Options, ReadError, Scan, StreamId, Timestamp, Workspace,
     io::sim::{Loss, SimDisk},
 };
 use proptest::prelude::*;
@@ -147,12 +147,49 @@ fn assert_is(item: &Item, entry: &Entry) {
 /// Whether these are all of `expected`, in that order.
 fn assert_are<'a>(
     expected: impl IntoIterator<Item = &'a Item>,
-    found: impl Iterator<Item = Result<Entry, annals::ReadError>>,
+    found: impl Iterator<Item = Result<Entry, ReadError>>,
 ) {
     let found: Vec<Entry> = found.collect::<Result<_, _>>().unwrap();
     let expected: Vec<&Item> = expected.into_iter().collect();
     assert_eq!(expected.len(), found.len(), "entries in the range");
     expected.iter().zip(&found).for_each(|(item, entry)| assert_is(item, entry));
+}
+
+/// Something that gives entries away, or lends them.
+trait Entries: Iterator<Item = Result<Entry, ReadError>> + Sized {
+    fn lend(self, look: impl FnMut(EntryRef<'_>) -> Result<(), ReadError>);
+}
+
+impl Entries for Scan {
+    fn lend(self, look: impl FnMut(EntryRef<'_>) -> Result<(), ReadError>) {
+        self.visit(look).unwrap();
+    }
+}
+
+impl Entries for Merged {
+    fn lend(self, look: impl FnMut(EntryRef<'_>) -> Result<(), ReadError>) {
+        self.visit(look).unwrap();
+    }
+}
+
+/// Whether `found` has all of `expected` in that order, and lends the same as it gives.
+fn assert_are_and_lent<'a, E: Entries>(
+    expected: impl IntoIterator<Item = &'a Item>,
+    found: impl Fn() -> E,
+) {
+    assert_are(expected, found());
+    let given: Vec<Entry> = found().map(Result::unwrap).collect();
+    let mut given = given.iter();
+    found().lend(|lent| {
+        let entry = given.next().expect("no more is lent than is given");
+        assert_eq!((lent.log(), lent.client()), (entry.log(), entry.client()));
+        assert_eq!((lent.index(), lent.header()), (entry.index(), *entry.header()));
+        assert_eq!((lent.lamport(), lent.kind()), (entry.lamport(), entry.kind()));
+        assert_eq!((lent.stream(), lent.timestamp()), (entry.stream(), entry.timestamp()));
+        assert!(lent.payload().unwrap() == entry.payload().unwrap());
+        Ok(())
+    });
+    assert!(given.next().is_none(), "all that is given is lent");
 }
 
 impl Client {
@@ -296,15 +333,15 @@ fn compare_log(view: &LogView, list: &List, size: u64, random: &mut Random) {
         }
         let within = |item: &&&Item| range.contains(&item.first);
         let expected = || items.iter().filter(within).copied();
-        assert_are(expected(), view.scan(range.clone()).unwrap());
+        assert_are_and_lent(expected(), || view.scan(range.clone()).unwrap());
         let reversed = expected().collect::<Vec<_>>().into_iter().rev();
-        assert_are(reversed, view.scan_backward(range.clone()).unwrap());
+        assert_are_and_lent(reversed, || view.scan_backward(range.clone()).unwrap());
         for stream in 0..=4 {
             let of_stream = || expected().filter(|item| item.stream == stream);
             let scan = |to| view.scan_stream(StreamId(stream), range.clone(), to).unwrap();
-            assert_are(of_stream(), scan(Direction::Forward));
+            assert_are_and_lent(of_stream(), || scan(Direction::Forward));
             let reversed = of_stream().collect::<Vec<_>>().into_iter().rev();
-            assert_are(reversed, scan(Direction::Backward));
+            assert_are_and_lent(reversed, || scan(Direction::Backward));
         }
         let time = i64::try_from(random.below(102)).unwrap() - 1;
         let size_at = view.size_at(Timestamp::from_micros(time)).unwrap();
@@ -373,7 +410,7 @@ fn compare_all(client: &Client, other: &Client, random: &mut Random) {
         all.into_iter().map(|(_, item)| item).collect::<Vec<_>>()
     };
     let (nothing, everything) = (|_: &LogView| 0, |_: &LogView| u64::MAX);
-    assert_are(merged(&nothing, &everything), workspace.merged().unwrap());
+    assert_are_and_lent(merged(&nothing, &everything), || workspace.merged().unwrap());
     let time = i64::try_from(random.below(100)).unwrap();
     let then = workspace.at(Timestamp::from_micros(time)).unwrap();
     let sizes = |view: &LogView| {
@@ -383,9 +420,9 @@ fn compare_all(client: &Client, other: &Client, random: &mut Random) {
     for (view, _, _) in &lists {
         assert_eq!(then.size(view.id()), sizes(view), "at {time}");
     }
-    assert_are(merged(&sizes, &everything), workspace.since(&then).unwrap());
-    let until = workspace.merged_between(&Frontier::empty(), Some(&then)).unwrap();
-    assert_are(merged(&nothing, &sizes), until);
+    assert_are_and_lent(merged(&sizes, &everything), || workspace.since(&then).unwrap());
+    let until = || workspace.merged_between(&Frontier::empty(), Some(&then)).unwrap();
+    assert_are_and_lent(merged(&nothing, &sizes), until);
     let name = NAMES[random.place(NAMES.len())];
     let declared = |view: &LogView| view.find_stream(name).unwrap();
     let of_stream = lists.iter().flat_map(|(view, list, size)| {
@@ -397,7 +434,8 @@ fn compare_all(client: &Client, other: &Client, random: &mut Random) {
     });
     let mut of_stream: Vec<_> = of_stream.collect();
     of_stream.sort_by_key(|(key, _)| *key);
-    assert_are(of_stream.iter().map(|(_, item)| *item), workspace.merged_stream(name).unwrap());
+    let of_stream = of_stream.iter().map(|(_, item)| *item);
+    assert_are_and_lent(of_stream, || workspace.merged_stream(name).unwrap());
     let rows: Vec<FrontierRow> = workspace.frontier().unwrap().rows().to_vec();
     let mut expected: Vec<_> = lists.iter().filter(|(_, _, size)| *size > 0).collect();
     expected.sort_by_key(|(view, _, _)| Reverse(view.id()));
