@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use super::{CompactOptions, History, Inner, Workspace};
 use crate::{
     bytes::LogId,
-    log::{Log, UNINDEXED_LEN_MAX},
+    log::{Log, UNINDEXED_LEN_MAX, Watcher},
     sync::{AtomicU64, Condvar, JoinHandle, Mutex, Ordering, spawn},
 };
 
@@ -83,6 +83,8 @@ impl AutoCompact {
 /// Something to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Job {
+    /// What is staged is to be written.
+    Write,
     Index(LogId),
     Compact,
 }
@@ -125,10 +127,14 @@ impl Upkeep {
         self.stopping.load(Ordering::Acquire) != 0
     }
 
-    fn add(self: &Arc<Self>, inner: &Weak<Inner>, job: Job) {
+    /// Says whether it will be done, unless something comes between.
+    fn add(self: &Arc<Self>, inner: &Weak<Inner>, job: Job) -> bool {
         let mut state = self.state.lock();
-        if state.stopped || state.jobs.contains(&job) {
-            return;
+        if state.stopped {
+            return false;
+        }
+        if state.jobs.contains(&job) {
+            return true;
         }
         state.jobs.push(job);
         if state.thread.is_none() {
@@ -137,6 +143,7 @@ impl Upkeep {
             state.thread = spawn(move || this.work(&inner)).ok();
         }
         self.changed.notify_all();
+        state.thread.is_some()
     }
 
     fn work(&self, inner: &Weak<Inner>) {
@@ -153,15 +160,31 @@ impl Upkeep {
                     self.changed.wait(&mut state);
                 }
             };
+            // What is staged while it is being written is asked for again.
+            if job == Job::Write {
+                self.done(job);
+            }
             if let Some(inner) = inner.upgrade() {
                 self.run(&Workspace { _handle: None, inner }, job);
             }
-            self.state.lock().jobs.retain(|other| *other != job);
+            if job != Job::Write {
+                self.done(job);
+            }
         }
+    }
+
+    fn done(&self, job: Job) {
+        self.state.lock().jobs.retain(|other| *other != job);
     }
 
     fn run(&self, workspace: &Workspace, job: Job) {
         match job {
+            Job::Write => {
+                // Whoever appends, commits or closes is told of an error.
+                if let Some(core) = workspace.own_log().log().core.get() {
+                    let _ = core.flush();
+                }
+            }
             Job::Index(log) => {
                 let Ok(view) = workspace.log(log) else { return };
                 let log = view.log();
@@ -244,12 +267,26 @@ impl Workspace {
         if upkeep.auto.is_some_and(|auto| auto.wants(&own)) {
             upkeep.add(&weak, Job::Compact);
         }
-        let watch = Arc::downgrade(upkeep);
-        let _ = own.watcher.0.set(Box::new(move |log| {
-            if let Some(upkeep) = watch.upgrade() {
-                upkeep.look(&weak, log);
-            }
-        }));
+        let _ =
+            own.watcher.0.set(Box::new(Watching { upkeep: Arc::downgrade(upkeep), inner: weak }));
+    }
+}
+
+/// Watches the own log.
+struct Watching {
+    upkeep: Weak<Upkeep>,
+    inner: Weak<Inner>,
+}
+
+impl Watcher for Watching {
+    fn synced(&self, log: &Log) {
+        if let Some(upkeep) = self.upkeep.upgrade() {
+            upkeep.look(&self.inner, log);
+        }
+    }
+
+    fn staged(&self) -> bool {
+        self.upkeep.upgrade().is_some_and(|upkeep| upkeep.add(&self.inner, Job::Write))
     }
 }
 

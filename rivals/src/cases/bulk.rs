@@ -1,4 +1,5 @@
-//! All entries at once, durable after one sync at the end. Disk use is that of all files after closing, their lengths and
+//! All entries at once, durable after one sync at the end; `closed` is the rate until the store is closed as well, when
+//! those that keep entries in a log first have moved them to where they stay. Disk use is that of all files after closing, their lengths and
 //! the blocks that they take. CPU time and memory are those from before the store is opened until it is closed, memory
 //! beyond what the process had before. `compacted` is the length of all files after the store's own compaction, where it
 //! has one.
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub(super) const ENTRIES: Column = Column { name: "entries", unit: Unit::PerSecond };
+const CLOSED: Column = Column { name: "closed", unit: Unit::PerSecond };
 pub(super) const PAYLOAD: Column = Column { name: "payload", unit: Unit::BytesPerSecond };
 pub(super) const DISK: Column = Column { name: "on disk", unit: Unit::Bytes };
 pub(super) const MEMORY: Column = Column { name: "memory", unit: Unit::Bytes };
@@ -42,7 +44,7 @@ fn case(name: &str, entries: impl Fn() -> Result<Entries> + 'static) -> Case {
     Case::new(
         format!("bulk/{name}"),
         include_str!("bulk.rs"),
-        &[ENTRIES, PAYLOAD, DISK, BLOCKS, COMPACTED, CPU, MEMORY],
+        &[ENTRIES, PAYLOAD, CLOSED, DISK, BLOCKS, COMPACTED, CPU, MEMORY],
         stores(Role::Log),
         move |task| {
             let entries = entries()?;
@@ -66,6 +68,7 @@ pub(super) fn load(task: &Task, entries: &Entries) -> Result<Figures> {
     engine.bulk(entries)?;
     let elapsed = started.elapsed().as_secs_f64();
     engine.close()?;
+    let closed = started.elapsed().as_secs_f64();
     let cpu = measure::cpu() - cpu;
     let memory = measure::peak_memory()? - memory;
     let disk = measure::disk_use(&task.store())?;
@@ -76,6 +79,7 @@ pub(super) fn load(task: &Task, entries: &Entries) -> Result<Figures> {
     Ok(Figures::from([
         ENTRIES.of(float(entries.len()) / elapsed),
         PAYLOAD.of(float(entries.byte_len()) / elapsed),
+        CLOSED.of(float(entries.len()) / closed),
         DISK.of(float(disk.apparent)),
         BLOCKS.of(float(disk.allocated)),
         CPU.of(cpu),
