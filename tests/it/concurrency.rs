@@ -306,28 +306,3 @@ fn waiting_for_an_entry_ends_with_the_append() {
         assert!(thread.join().unwrap());
     });
 }
-
-/// Whoever appends much goes on while it is written, and hears of an error with the next change.
-#[test]
-fn what_nobody_waits_for_is_written_in_the_background() {
-    let folder = tempfile::tempdir().unwrap();
-    let workspace = Workspace::create(folder.path().join("w"), Options::default()).unwrap();
-    let segment = workspace.own_log().path().to_owned();
-    let len = || std::fs::metadata(&segment).unwrap().len();
-    let payloads: Vec<Vec<u8>> = (0..8).map(|seed| Random::new(seed).bytes(100_000)).collect();
-    for payload in &payloads {
-        workspace.append(payload).unwrap();
-    }
-    // More than half of what may be staged: all but what was staged while it was being written.
-    within(move || {
-        while len() < 500_000 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    });
-    assert_eq!(changes_of(&workspace.own_log()), payloads);
-    workspace.commit().unwrap();
-    let path = workspace.path().to_owned();
-    workspace.close().unwrap();
-    let again = Workspace::open(&path, Options::default()).unwrap();
-    assert_eq!(changes_of(&again.own_log()), payloads);
-}

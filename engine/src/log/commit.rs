@@ -3,8 +3,7 @@
 //! Appenders put entries into a staging buffer under a short lock. Whoever fills a buffer, or waits for
 //! durability while nobody else leads, becomes the *leader*: it takes the appender and the buffer out
 //! of the shared state, and encodes, writes and syncs without the lock, while the next buffer fills.
-//! One sync serves all who wait. There are no timers. Where the workspace has a thread for its upkeep, it leads what
-//! nobody waits for, so that whoever appends much can go on meanwhile; nobody depends on it.
+//! One sync serves all who wait. There are no timers and no threads of our own.
 //!
 //! Nobody can wait for ever: the appender comes back when the leader is done, whatever happened, or the
 //! log is poisoned by the guard in [`Lease`]; both wake everybody.
@@ -119,8 +118,6 @@ struct State {
     exclusive: Option<u64>,
     /// Threads that wait for entries rather than for durability.
     followers: usize,
-    /// Another thread was asked to write what is staged.
-    handed_over: bool,
     /// Entries below are in the file.
     written: u64,
     /// Acknowledged.
@@ -161,8 +158,6 @@ pub(crate) struct Core {
 pub(crate) struct Hooks {
     /// Before the first write.
     pub(crate) starting: Box<dyn Fn() + Send + Sync>,
-    /// When so much is staged that it should be written: whether another thread does that.
-    pub(crate) staged: Box<dyn Fn() -> bool + Send + Sync>,
     /// After each write, before anybody is woken: readers of this process learn the new end.
     pub(crate) written: Box<dyn Fn(&Appender) + Send + Sync>,
     /// After each sync, when the appender is free again: time for what nobody should wait for.
@@ -193,7 +188,6 @@ impl Core {
             streams: appender.state().stream_count,
             exclusive: None,
             followers: 0,
-            handed_over: false,
             written,
             durable: appender.acknowledged(),
             failure: None,
@@ -276,14 +270,8 @@ impl Core {
         if state.followers > 0 {
             self.changed.notify_all();
         }
-        if state.staged.weight() >= self.write_len && state.appender.is_some() && !state.handed_over
-        {
-            let hooks = Arc::clone(&state.hooks);
-            state.handed_over = true;
-            let somebody = MutexGuard::unlocked(&mut state, || (hooks.staged)());
-            if !somebody && state.appender.is_some() {
-                self.lead(&mut state, Job::Write)?;
-            }
+        if state.staged.weight() >= self.write_len && state.appender.is_some() {
+            self.lead(&mut state, Job::Write)?;
         }
         Ok(assigned)
     }
@@ -480,7 +468,6 @@ impl Core {
     /// Does `job` as the leader. The lock is released while it runs.
     fn lead(&self, state: &mut MutexGuard<'_, State>, job: Job) -> Result<(), AppendError> {
         let appender = state.appender.take().expect("only who sees the appender leads");
-        state.handed_over = false;
         let end = state.staged.end_index();
         let mut next = state.spare.take().unwrap_or_default();
         next.reset(end);

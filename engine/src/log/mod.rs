@@ -69,7 +69,7 @@ pub(crate) use self::{
     lock::{Published, Publisher, Writer, last_published, lock_for_writing, look_for_writer},
     open::{OpenAs, OpenLog, OpenLogError, WriterOptions, hooks, save_cut},
     pruned::{KeptEntry, PruneRecord},
-    read::{Log, Place, Step, UNINDEXED_LEN_MAX, Watcher, position_in},
+    read::{Log, Place, Step, UNINDEXED_LEN_MAX, position_in},
     recover::judge,
     replay::{Hasher, Replay, decode_for},
     scan::{Filter, is_change},

@@ -334,17 +334,10 @@ pub(crate) fn hooks(log: &Arc<Log>) -> Hooks {
             let _ = log.read_up_index();
         }
         if let Some(watcher) = log.watcher.0.get() {
-            watcher.synced(&log);
+            watcher(&log);
         }
     };
-    let watch = Arc::clone(&log.watcher);
-    let staged = move || watch.0.get().is_some_and(|watcher| watcher.staged());
-    Hooks {
-        starting: Box::new(starting),
-        staged: Box::new(staged),
-        written: Box::new(written),
-        settled: Box::new(settled),
-    }
+    Hooks { starting: Box::new(starting), written: Box::new(written), settled: Box::new(settled) }
 }
 
 fn corruption(path: &Path, recovery: &Recovery) -> Option<Corruption> {

@@ -31,18 +31,12 @@ pub(crate) const UNINDEXED_LEN_MAX: u64 = 1 << 20;
 /// So many lookups do without an index before somebody who asks for one more makes it.
 const SEEK_COUNT_MAX: u64 = 64;
 
-/// Whoever looks after a log.
-pub(crate) trait Watcher: Send + Sync {
-    /// After each sync.
-    fn synced(&self, log: &Log);
-
-    /// So much is staged that it should be written. Says whether somebody else will: then whoever appends goes on.
-    fn staged(&self) -> bool;
-}
+/// Is told after each sync how far the log has come.
+pub(crate) type Watcher = Box<dyn Fn(&Log) + Send + Sync>;
 
 /// Holds a watcher, if there is one.
 #[derive(Default)]
-pub(crate) struct Watch(pub(crate) OnceLock<Box<dyn Watcher>>);
+pub(crate) struct Watch(pub(crate) OnceLock<Watcher>);
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

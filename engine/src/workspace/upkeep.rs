@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use super::{CompactOptions, History, Inner, Workspace};
 use crate::{
     bytes::LogId,
-    log::{Log, UNINDEXED_LEN_MAX, Watcher},
+    log::{Log, UNINDEXED_LEN_MAX},
     sync::{AtomicU64, Condvar, JoinHandle, Mutex, Ordering, spawn},
 };
 
@@ -83,8 +83,6 @@ impl AutoCompact {
 /// Something to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Job {
-    /// What is staged is to be written.
-    Write,
     Index(LogId),
     Compact,
 }
@@ -127,14 +125,10 @@ impl Upkeep {
         self.stopping.load(Ordering::Acquire) != 0
     }
 
-    /// Says whether it will be done, unless something comes between.
-    fn add(self: &Arc<Self>, inner: &Weak<Inner>, job: Job) -> bool {
+    fn add(self: &Arc<Self>, inner: &Weak<Inner>, job: Job) {
         let mut state = self.state.lock();
-        if state.stopped {
-            return false;
-        }
-        if state.jobs.contains(&job) {
-            return true;
+        if state.stopped || state.jobs.contains(&job) {
+            return;
         }
         state.jobs.push(job);
         if state.thread.is_none() {
@@ -143,7 +137,6 @@ impl Upkeep {
             state.thread = spawn(move || this.work(&inner)).ok();
         }
         self.changed.notify_all();
-        state.thread.is_some()
     }
 
     fn work(&self, inner: &Weak<Inner>) {
@@ -160,31 +153,15 @@ impl Upkeep {
                     self.changed.wait(&mut state);
                 }
             };
-            // What is staged while it is being written is asked for again.
-            if job == Job::Write {
-                self.done(job);
-            }
             if let Some(inner) = inner.upgrade() {
                 self.run(&Workspace { _handle: None, inner }, job);
             }
-            if job != Job::Write {
-                self.done(job);
-            }
+            self.state.lock().jobs.retain(|other| *other != job);
         }
-    }
-
-    fn done(&self, job: Job) {
-        self.state.lock().jobs.retain(|other| *other != job);
     }
 
     fn run(&self, workspace: &Workspace, job: Job) {
         match job {
-            Job::Write => {
-                // Whoever appends, commits or closes is told of an error.
-                if let Some(core) = workspace.own_log().log().core.get() {
-                    let _ = core.flush();
-                }
-            }
             Job::Index(log) => {
                 let Ok(view) = workspace.log(log) else { return };
                 let log = view.log();
@@ -267,26 +244,12 @@ impl Workspace {
         if upkeep.auto.is_some_and(|auto| auto.wants(&own)) {
             upkeep.add(&weak, Job::Compact);
         }
-        let _ =
-            own.watcher.0.set(Box::new(Watching { upkeep: Arc::downgrade(upkeep), inner: weak }));
-    }
-}
-
-/// Watches the own log.
-struct Watching {
-    upkeep: Weak<Upkeep>,
-    inner: Weak<Inner>,
-}
-
-impl Watcher for Watching {
-    fn synced(&self, log: &Log) {
-        if let Some(upkeep) = self.upkeep.upgrade() {
-            upkeep.look(&self.inner, log);
-        }
-    }
-
-    fn staged(&self) -> bool {
-        self.upkeep.upgrade().is_some_and(|upkeep| upkeep.add(&self.inner, Job::Write))
+        let watch = Arc::downgrade(upkeep);
+        let _ = own.watcher.0.set(Box::new(move |log| {
+            if let Some(upkeep) = watch.upgrade() {
+                upkeep.look(&weak, log);
+            }
+        }));
     }
 }
 

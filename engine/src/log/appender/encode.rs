@@ -16,7 +16,7 @@ use crate::{
         replay::{Effect, Hasher, LeafHasher, ReplayError},
         stage::Staged,
     },
-    sync,
+    sync::{self, AtomicU64, Ordering},
 };
 
 /// Fewer batches are encoded by the caller's thread alone: beginning a thread takes as long as encoding one.
@@ -146,28 +146,33 @@ impl Appender {
     fn press_all(&mut self, staged: &Staged, batches: &[Range<usize>]) -> Vec<Pressed> {
         let (log, hasher) = (self.header.log, &self.hasher);
         let presses = self.presses.several(batches.len());
-        let mut pressed: Vec<_> = batches
-            .iter()
-            .map(|positions| Pressed { positions: positions.clone(), ..Pressed::default() })
-            .collect();
-        let share = pressed.len().div_ceil(presses.len());
-        let work = |press: &mut Press, share: &mut [Pressed]| {
-            for Pressed { positions, bytes, leaves } in share {
-                press
-                    .press(log, hasher, staged, positions.clone(), (bytes, leaves))
-                    .expect(OWN_LOG);
+        // Each takes the next one when it is done with one: others may want the processors as well.
+        let next = AtomicU64::new(0);
+        let work = |press: &mut Press| {
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let positions = usize::try_from(number).ok().and_then(|at| batches.get(at));
+                let Some(positions) = positions.cloned() else { return done };
+                let mut pressed = Pressed { positions, ..Pressed::default() };
+                let made = (&mut pressed.bytes, &mut pressed.leaves);
+                let positions = pressed.positions.clone();
+                press.press(log, hasher, staged, positions, made).expect(OWN_LOG);
+                done.push(pressed);
             }
         };
-        sync::scope(|scope| {
-            let mut shares = presses.iter_mut().zip(pressed.chunks_mut(share));
-            let own = shares.next();
-            for (press, share) in shares {
-                scope.spawn(move || work(press, share));
+        let mut pressed = sync::scope(|scope| {
+            let mut presses = presses.iter_mut();
+            let own = presses.next();
+            let others: Vec<_> = presses.map(|press| scope.spawn(|| work(press))).collect();
+            let mut all = own.map(work).unwrap_or_default();
+            for other in others {
+                // A panic of theirs is one of the leader.
+                all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-            if let Some((press, share)) = own {
-                work(press, share);
-            }
+            all
         });
+        pressed.sort_unstable_by_key(|pressed| pressed.positions.start);
         pressed
     }
 
