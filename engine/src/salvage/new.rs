@@ -56,6 +56,8 @@ impl<'a> NewFolder<'a> {
         let file = disk.open(&marker, Access::CreateNew).context(&marker, "create")?;
         file.write_all_at(MARKER_TEXT, 0).context(&marker, "write")?;
         file.sync().context(&marker, "sync")?;
+        // Whatever is found here after a crash, the marker is found with it.
+        disk.sync_dir(path).context(path, "sync")?;
         let logs = path.join("logs");
         disk.create_dir(&logs).context(&logs, "create")?;
         disk.sync_dir(path).context(path, "sync")?;
