@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     batch::{Batch, Content, Decoder, Unsupported},
-    bytes::{ClientId, LogId, LogKeys, Timestamp},
+    bytes::{ClientId, LogId, LogKeys, StreamId, Timestamp},
     entry::EntryHeader,
     error::{Cause, Corruption, IoContext as _, IoError, LostEntries},
     frame::{FrameHeader, FrameKind},
@@ -359,6 +359,18 @@ impl Log {
         frame: &FrameHeader,
         decoder: &mut Decoder,
     ) -> Result<Batch, ReadError> {
+        let batch = self.decode_with(reader, frame, decoder, None)?;
+        Ok(batch.expect("every batch is wanted"))
+    }
+
+    /// The same; if a stream is named, of batches with entries of it only. The payloads of others are left alone.
+    pub(crate) fn decode_with(
+        &self,
+        reader: &mut FrameReader,
+        frame: &FrameHeader,
+        decoder: &mut Decoder,
+        only: Option<StreamId>,
+    ) -> Result<Option<Batch>, ReadError> {
         let lost = LostEntries::from(frame.first_index..frame.end_index());
         let next = reader.header_behind(frame).context(&self.path, "read")?;
         let end = (self.behind(frame).offset, frame.header_crc);
@@ -375,7 +387,15 @@ impl Log {
         }
         let payload = reader.payload(frame).context(&self.path, "read")?;
         let payload = payload.map_err(|fault| self.corruption(frame.offset, lost, fault))?;
+        // What cannot be decoded is wanted: the error tells why.
+        if let Some(only) = only
+            && let Ok(meta) = decoder.decode_meta(payload)
+            && meta.streams().all(|stream| stream != only)
+        {
+            return Ok(None);
+        }
         decode_for(self.id(), frame, decoder, payload)
+            .map(Some)
             .map_err(|error| self.corruption(frame.offset, lost, error))
     }
 

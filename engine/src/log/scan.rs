@@ -299,10 +299,16 @@ impl Scan {
             if let Some(batch) = self.log.cache.find(self.log.id(), generation, frame.first_index) {
                 return Ok(Some(batch));
             }
-            let decoded = self.log.decode(&mut self.walk.reader, &frame, &mut self.walk.decoder);
-            let batch = Arc::new(
-                decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?,
-            );
+            let only = match self.filter {
+                Filter::Stream(stream) => Some(stream),
+                Filter::Everything | Filter::Assets | Filter::History => None,
+            };
+            let (reader, decoder) = (&mut self.walk.reader, &mut self.walk.decoder);
+            let decoded = self.log.decode_with(reader, &frame, decoder, only);
+            let batch =
+                decoded.inspect_err(|_| self.rest = skip(&self.rest, &frame, self.direction))?;
+            // A span of a stream has frames without it as well.
+            let Some(batch) = batch.map(Arc::new) else { continue };
             if matches!(self.filter, Filter::Stream(_)) {
                 self.log.cache.insert(self.log.id(), generation, &batch);
             }
