@@ -14,7 +14,6 @@
 //! | stream | what an entry is about: a document, a collection; declared once by name |
 //! | frontier | how far each log goes: a version vector with Merkle roots |
 //! | bundle | entries and their frontier as one stream of bytes |
-//! | asset | large content beside the logs, addressed by its BLAKE3 hash; an entry *claims* it |
 //! | pack | a file that holds the bytes of assets on one device |
 //! | asset | bytes of any length apart from the logs, named by their hash; an entry *claims* it, a URL refers to it |
 //!
