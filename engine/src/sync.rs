@@ -35,6 +35,14 @@ pub(crate) fn spawn(_work: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
 /// Threads that end with the call that began them.
 pub(crate) use std::thread::scope;
 
+/// One of them. Where the system has no thread left this is an error, which [`std::thread::Scope::spawn`] would panic for.
+pub(crate) fn spawn_in<'scope, R: Send + 'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    work: impl FnOnce() -> R + Send + 'scope,
+) -> std::io::Result<std::thread::ScopedJoinHandle<'scope, R>> {
+    std::thread::Builder::new().spawn_scoped(scope, work)
+}
+
 #[cfg(all(not(annals_shuttle), feature = "sim"))]
 pub(crate) use std::thread::yield_now;
 

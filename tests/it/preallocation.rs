@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, path::Path};
 
 use annals::{
-    Clock, Options, Verdict, Workspace,
+    Clock, CompactOptions, Options, Verdict, Workspace,
     check::{self, Depth},
 };
 
@@ -100,6 +100,33 @@ fn what_a_killed_writer_leaves_is_unused_space() {
         again.commit().unwrap();
         assert_eq!(again.own_log().root_at(40).unwrap(), workspace.own_log().root().unwrap());
     }
+}
+
+/// The next generation is shorter, and commits go into space as before.
+#[test]
+fn a_compacted_log_has_space_ahead_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = create(&TestDisk::new(), folder.path(), options());
+    for number in 0..1000_u32 {
+        put(&workspace, &number.to_le_bytes());
+        workspace.commit().unwrap();
+    }
+    let path = workspace.path().to_owned();
+    workspace.close().unwrap();
+    let workspace = Workspace::open(&path, options()).unwrap();
+    let before = len(&workspace);
+    workspace.compact(&CompactOptions::default(), |_, _| true).unwrap();
+    let mut lens = vec![len(&workspace)];
+    assert!(lens[0] < before / 4);
+    for number in 0..400_u32 {
+        put(&workspace, &number.to_le_bytes());
+        workspace.commit().unwrap();
+        if lens.last() != Some(&len(&workspace)) {
+            lens.push(len(&workspace));
+        }
+    }
+    assert!(lens[lens.len() - 1] < before, "it would be found out before it is as long again");
+    assert!(lens.len() < 10, "few commits lengthen the file: {lens:?}");
 }
 
 /// A frame that was begun in the space and not finished is a torn tail as behind the end of a file.

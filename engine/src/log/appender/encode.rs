@@ -23,7 +23,7 @@ use crate::{
 const SHARED_COUNT_MIN: usize = 4;
 /// More batches are not encoded before they are written.
 const SHARED_COUNT_MAX: usize = 64;
-/// More threads do not pay: what is left to be done in order takes a fifth of the time.
+/// More threads would each hold an encoder's memory, while what has to be done in order stays what it is.
 const THREAD_COUNT_MAX: usize = 4;
 
 /// What encodes batches, by itself or as one of several.
@@ -164,7 +164,9 @@ impl Appender {
         let mut pressed = sync::scope(|scope| {
             let mut presses = presses.iter_mut();
             let own = presses.next();
-            let others: Vec<_> = presses.map(|press| scope.spawn(|| work(press))).collect();
+            // What a thread that cannot be had would have done is done by the others.
+            let others: Vec<_> =
+                presses.filter_map(|press| sync::spawn_in(scope, || work(press)).ok()).collect();
             let mut all = own.map(work).unwrap_or_default();
             for other in others {
                 // A panic of theirs is one of the leader.

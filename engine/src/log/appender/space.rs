@@ -31,8 +31,9 @@ impl Space {
         Self { len_max, start: end, end }
     }
 
-    /// The same in another file, or after a cut.
-    pub(super) const fn begins_at(&mut self, end: u64) {
+    /// The same in another file, which may be shorter, or after a cut.
+    pub(super) fn begins_at(&mut self, end: u64) {
+        self.start = self.start.min(end);
         self.end = end;
     }
 
