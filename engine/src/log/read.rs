@@ -441,12 +441,13 @@ impl Log {
 
     /// The place of a frame at or before the one that holds entry `index`.
     pub(crate) fn place_near(&self, index: u64) -> Result<Place, ReadError> {
-        let is_behind = index >= self.index.position().end_index;
-        if is_behind && self.unindexed_len() > UNINDEXED_LEN_MAX {
+        // Asked for once: the index may go past the entry while it is looked for.
+        let end = self.index_end();
+        if end.index <= index && self.unindexed_len() > UNINDEXED_LEN_MAX {
             // Whoever asks often is better off with an index, unless somebody makes it already.
             let is_rare = self.seeks.fetch_add(1, Ordering::Relaxed) < SEEK_COUNT_MAX;
             if is_rare || self.feed.try_lock().is_none() {
-                return self.seek(index, self.index_end());
+                return self.seek(index, end);
             }
             self.read_up_index()?;
         }
