@@ -61,8 +61,8 @@
 //! # Threads, processes, blocking
 //!
 //! Handles can be cloned and used from any thread. One process writes a workspace at a time; any number read it
-//! beside. Everything blocks; there are no timers and no network in here, and no threads but those that hash a large asset
-//! or encode what many changes have staged, which end with the call, and one for upkeep where there is any to do.
+//! beside. Everything blocks; there is no network in here, and no threads but those that hash a large asset, which end
+//! with the call, those that encode while much is appended, and one for upkeep where there is any to do.
 
 pub mod asset;
 pub mod assets;

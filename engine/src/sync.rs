@@ -22,13 +22,19 @@ pub(crate) use std::thread::JoinHandle;
 
 /// Begins a thread that works in the background.
 #[cfg(not(annals_shuttle))]
-pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("annals-upkeep".to_owned()).spawn(work)
+pub(crate) fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 /// None: a scheduler knows only the threads of the test.
 #[cfg(annals_shuttle)]
-pub(crate) fn spawn(_work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(
+    _name: &str,
+    _work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 

@@ -1,11 +1,11 @@
 //! Work on the parts of one large content, spread over the cores, in order.
 //!
-//! The calling thread reads and writes, others hash and compress. They live as long as the call. No more parts are
-//! under way than there are threads and two, so memory does not grow with the content.
+//! The calling thread reads and writes; it and others hash and compress. They live as long as the call. No more parts
+//! are under way than there are threads and two, so memory does not grow with the content.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::sync::{Condvar, Mutex, parallelism, scope};
+use crate::sync::{Condvar, Mutex, MutexGuard, parallelism, scope, spawn_in};
 
 /// More threads than this only wait for the disk.
 const THREAD_COUNT_MAX: usize = 8;
@@ -71,19 +71,27 @@ impl<J, D> Board<J, D> {
         self.changed.notify_all();
     }
 
-    /// Waits for the part `number`.
+    /// Waits for the part `number`, and does meanwhile what nobody has begun with.
     ///
     /// # Panics
     ///
     /// If a thread has: its panic goes on in the caller when the scope ends.
-    fn wait(&self, number: u64) -> D {
+    fn wait(&self, number: u64, mut work: impl FnMut(J) -> D) -> D {
         let mut parts = self.parts.lock();
         loop {
             if let Some(result) = parts.done.remove(&number) {
                 return result;
             }
             assert!(!parts.lost, "a thread that hashes assets has panicked");
-            self.changed.wait(&mut parts);
+            if let Some((begun, job)) = parts.jobs.pop_front() {
+                let result = MutexGuard::unlocked(&mut parts, || work(job));
+                if begun == number {
+                    return result;
+                }
+                parts.done.insert(begun, result);
+            } else {
+                self.changed.wait(&mut parts);
+            }
         }
     }
 }
@@ -101,26 +109,24 @@ pub(super) fn run<J: Send, D: Send, W: FnMut(J) -> D, E>(
     mut take: impl FnMut(D) -> Result<(), E>,
 ) -> Result<(), E> {
     let threads = parallelism().min(THREAD_COUNT_MAX);
-    if threads < 2 {
-        let mut work = worker();
-        while let Some(job) = next()? {
-            take(work(job))?;
-        }
-        return Ok(());
-    }
     let parts = Parts { jobs: VecDeque::new(), done: BTreeMap::new(), closed: false, lost: false };
     let board = Board { parts: Mutex::new(parts), changed: Condvar::new() };
     scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut watch = Watch { board: &board, finished: false };
-                let mut work = worker();
-                while let Some((number, job)) = board.job() {
-                    board.done(number, work(job));
-                }
-                watch.finished = true;
-            });
+        let help = || {
+            let mut watch = Watch { board: &board, finished: false };
+            let mut work = worker();
+            while let Some((number, job)) = board.job() {
+                board.done(number, work(job));
+            }
+            watch.finished = true;
+        };
+        for _ in 1..threads {
+            // Without threads the caller does it all.
+            if spawn_in(scope, help).is_err() {
+                break;
+            }
         }
+        let mut work = worker();
         let _close = Close(&board);
         let (mut begun, mut taken) = (0, 0);
         let ahead = threads as u64 + 2;
@@ -136,7 +142,7 @@ pub(super) fn run<J: Send, D: Send, W: FnMut(J) -> D, E>(
                     None => more = false,
                 }
             } else {
-                take(board.wait(taken))?;
+                take(board.wait(taken, &mut work))?;
                 taken += 1;
             }
         }

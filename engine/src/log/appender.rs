@@ -32,6 +32,7 @@ use crate::{
         forget::without_erased,
         head::SegmentHeader,
         lock::Publisher,
+        press::{Press, PressRoom},
         replay::{Effect, Hasher, ReplayError},
         segment::{checkpoint_context, slot_offset},
         stage::Staged,
@@ -40,8 +41,8 @@ use crate::{
     sync::{AtomicU64, Ordering, ReentrantMutex},
 };
 
+use self::space::Space;
 pub(crate) use self::withheld::{INDEX_PART_LEN_MAX, IndexPart};
-use self::{encode::Presses, space::Space};
 
 /// A checkpoint is written after this many bytes of frames.
 const CHECKPOINT_INTERVAL: u64 = 1 << 20;
@@ -121,7 +122,8 @@ pub(crate) struct Appender {
     file: Arc<dyn DiskFile>,
     header: SegmentHeader,
     hasher: Hasher,
-    presses: Presses,
+    press: Press,
+    room: Arc<PressRoom>,
     /// Behind the last frame that was written.
     state: LogState,
     /// Before the atomic group that is being written.
@@ -168,6 +170,7 @@ impl Written {
 
 impl Appender {
     pub(crate) fn new(start: AppenderStart) -> Self {
+        let room = PressRoom::new(start.header.log, start.level, start.hasher.salts().clone());
         let preallocate = if start.header.preallocated { start.preallocate } else { 0 };
         Self {
             space: Space::new(preallocate, start.state.end_offset),
@@ -180,7 +183,8 @@ impl Appender {
             file: start.file,
             header: start.header,
             hasher: start.hasher,
-            presses: Presses::new(start.level),
+            press: Press::new(start.level),
+            room: Arc::new(room),
             state: start.state,
             boundary: None,
             frames_unsynced: 0,
@@ -204,6 +208,11 @@ impl Appender {
 
     pub(crate) fn state(&self) -> &LogState {
         &self.state
+    }
+
+    /// Where batches can be made before they are written.
+    pub(crate) fn room(&self) -> Arc<PressRoom> {
+        Arc::clone(&self.room)
     }
 
     /// The log up to the last complete group.

@@ -3,7 +3,7 @@
 //! Appenders put entries into a staging buffer under a short lock. Whoever fills a buffer, or waits for
 //! durability while nobody else leads, becomes the *leader*: it takes the appender and the buffer out
 //! of the shared state, and encodes, writes and syncs without the lock, while the next buffer fills.
-//! One sync serves all who wait. There are no timers and no threads of our own.
+//! One sync serves all who wait. There are no timers, and no threads but such as encode ahead (see `press`).
 //!
 //! Nobody can wait for ever: the appender comes back when the leader is done, whatever happened, or the
 //! log is poisoned by the guard in [`Lease`]; both wake everybody.
@@ -22,6 +22,7 @@ use crate::{
     log::{
         appender::{Appender, WriteFailure},
         change::{Change, change_parts},
+        press::{PressRoom, SHARED_COUNT_MIN},
         stage::Staged,
     },
     sync::{Condvar, Mutex, MutexGuard},
@@ -147,11 +148,13 @@ enum Job {
 pub(crate) struct Core {
     state: Mutex<State>,
     changed: Condvar,
+    batch_len: usize,
     /// Whoever stages that much writes it.
     write_len: usize,
     staged_len_max: usize,
     /// Opening and incarnation of the appender, which stay.
     writer: (u32, u64),
+    room: Arc<PressRoom>,
 }
 
 /// What the core tells the rest of the log.
@@ -179,7 +182,8 @@ impl Core {
     ) -> Self {
         let writer = (appender.opening(), appender.incarnation());
         let written = appender.state().entry_count();
-        let staged = Staged::starting_at(written);
+        let staged = Staged::new(written, batch_len);
+        let room = appender.room();
         let state = State {
             staged,
             in_flight: None,
@@ -199,9 +203,11 @@ impl Core {
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            batch_len,
             write_len: (WRITE_BATCH_COUNT * batch_len).min(staged_len_max / 2),
             staged_len_max,
             writer,
+            room,
         }
     }
 
@@ -270,10 +276,18 @@ impl Core {
         if state.followers > 0 {
             self.changed.notify_all();
         }
+        self.share(&mut state);
         if state.staged.weight() >= self.write_len && state.appender.is_some() {
             self.lead(&mut state, Job::Write)?;
         }
         Ok(assigned)
+    }
+
+    /// Lets whoever has time encode what is settled.
+    fn share(&self, state: &mut State) {
+        while let Some(batch) = state.staged.next_settled() {
+            self.room.share(batch);
+        }
     }
 
     /// Waits until something can be staged.
@@ -468,8 +482,12 @@ impl Core {
     /// Does `job` as the leader. The lock is released while it runs.
     fn lead(&self, state: &mut MutexGuard<'_, State>, job: Job) -> Result<(), AppendError> {
         let appender = state.appender.take().expect("only who sees the appender leads");
+        state.staged.finish();
+        if state.staged.batches().len() >= SHARED_COUNT_MIN {
+            self.share(state);
+        }
         let end = state.staged.end_index();
-        let mut next = state.spare.take().unwrap_or_default();
+        let mut next = state.spare.take().unwrap_or_else(|| Staged::new(end, self.batch_len));
         next.reset(end);
         let staged = Arc::new(std::mem::replace(&mut state.staged, next));
         state.in_flight = Some(Arc::clone(&staged));
@@ -484,6 +502,7 @@ impl Core {
         });
 
         state.in_flight = None;
+        self.room.forget(outcome.is_err());
         if let Some(mut spare) = Arc::into_inner(staged) {
             spare.reset(0);
             state.spare = Some(spare);

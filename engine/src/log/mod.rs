@@ -24,6 +24,7 @@ mod generation;
 mod head;
 mod lock;
 mod open;
+mod press;
 mod pruned;
 mod read;
 mod recover;
@@ -76,6 +77,3 @@ pub(crate) use self::{
     segment::{Segment, checkpoint_context, slot_offset},
     visit::Head,
 };
-
-#[cfg(test)]
-mod tests;

@@ -134,7 +134,7 @@ impl Upkeep {
         if state.thread.is_none() {
             let (this, inner) = (Arc::clone(self), Weak::clone(inner));
             // Without a thread it is left to whoever needs it.
-            state.thread = spawn(move || this.work(&inner)).ok();
+            state.thread = spawn("annals-upkeep", move || this.work(&inner)).ok();
         }
         self.changed.notify_all();
     }

@@ -7,7 +7,7 @@ use super::{Appender, INDEX_UNPERSISTED_MAX, Learner, Written};
 use crate::{
     bytes::{Hash, StreamId},
     index::Index,
-    log::{checkpoint::LogState, read::Log},
+    log::{checkpoint::LogState, press::Press, read::Log},
     sync::Ordering,
 };
 
@@ -59,7 +59,7 @@ impl Appender {
     pub(crate) fn rest(&mut self) -> usize {
         self.out = Vec::new();
         self.spare_effects = Vec::new();
-        self.presses.rest();
+        self.press = Press::new(1);
         self.hasher.rest();
         match &self.learner {
             Learner::Later { room } => *room,

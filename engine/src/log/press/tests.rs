@@ -1,0 +1,95 @@
+use super::*;
+use crate::{
+    bytes::LogKeys,
+    log::stage::{Staged, tests::header},
+};
+
+const LOG: LogId = LogId::from_bytes([5; 16]);
+
+fn staged(first_index: u64, count: u64) -> Staged {
+    let mut staged = Staged::new(first_index, 1000);
+    for index in first_index..first_index + count {
+        let payload = index.to_le_bytes().repeat(1 + usize::try_from(index % 7).expect("small"));
+        staged.push(header(index + 1, &payload), &payload);
+    }
+    staged.finish();
+    staged
+}
+
+/// What is made of a batch by somebody alone.
+fn alone(batch: &StagedBatch, salts: &SaltTree) -> (Vec<u8>, Vec<Hash>) {
+    let (mut bytes, mut leaves) = (Vec::new(), Vec::new());
+    let keyed = (&LogKeys::new(LOG), salts);
+    Press::new(1).press(LOG, keyed, batch, (&mut bytes, &mut leaves));
+    (bytes, leaves)
+}
+
+#[test]
+fn whoever_makes_a_batch_it_is_the_same() {
+    let salts = SaltTree::from_seed([1; 32]);
+    let room = Arc::new(PressRoom::new(LOG, 1, salts.clone()));
+    // Also where the machine has one processor.
+    room.queue.lock().thread_count_max = Some(2);
+    let mut press = Press::new(1);
+    let mut made_by_others = 0;
+    for round in 0..50 {
+        let mut staged = staged(round * 1000, 1000);
+        while let Some(batch) = staged.next_settled() {
+            room.share(batch);
+        }
+        for batch in staged.batches() {
+            let pressed = room.claim(batch, &mut press);
+            if pressed.is_done {
+                made_by_others += 1;
+                assert_eq!((pressed.bytes.clone(), pressed.leaves.clone()), alone(batch, &salts));
+            } else {
+                // This thread has it now, and nobody else begins with it.
+                let keyed = Arc::clone(&room.queue.lock().keyed);
+                room.make(batch, &mut press, &keyed);
+                assert!(!pressed.is_done);
+            }
+            drop(pressed);
+            room.make(batch, &mut press, &(LogKeys::new(LOG), salts.clone()));
+        }
+        room.forget(false);
+        assert!(room.queue.lock().waiting.is_empty());
+    }
+    assert!(made_by_others > 0);
+    assert!(room.queue.lock().thread_count <= 2);
+}
+
+#[test]
+fn nobody_waits_for_a_thread_that_has_panicked() {
+    // Without salts nothing can be hashed, which for the own log cannot be.
+    let room = Arc::new(PressRoom::new(LOG, 1, SaltTree::erased()));
+    room.queue.lock().thread_count_max = Some(2);
+    let mut staged = staged(0, 2000);
+    while let Some(batch) = staged.next_settled() {
+        room.share(batch);
+    }
+    // The threads take one each and are gone.
+    while room.queue.lock().thread_count > 0 {
+        std::thread::yield_now();
+    }
+    room.forget(true);
+    let mut press = Press::new(1);
+    for batch in staged.batches() {
+        assert!(!room.claim(batch, &mut press).is_done);
+    }
+}
+
+#[test]
+fn threads_end_when_they_have_nothing_to_do() {
+    let room = Arc::new(PressRoom::new(LOG, 1, SaltTree::from_seed([1; 32])));
+    room.queue.lock().thread_count_max = Some(1);
+    let mut staged = staged(0, 1000);
+    while let Some(batch) = staged.next_settled() {
+        room.share(batch);
+    }
+    // Nothing of them is left in the end.
+    while Arc::strong_count(&room) > 1 {
+        std::thread::yield_now();
+    }
+    assert!(staged.batches().iter().all(|batch| batch.pressed.lock().is_done));
+    assert_eq!(room.queue.lock().thread_count, 0);
+}
