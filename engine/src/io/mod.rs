@@ -120,6 +120,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
         false
     }
 
+    /// A hint: the first `head` and the last `tail` bytes of the file will be read soon. It may be ignored.
+    fn will_read(&self, path: &Path, head: u64, tail: u64) {
+        let _ = (path, head, tail);
+    }
+
     /// Bytes that can still be written to files in the folder `path`; `None` where that is not known.
     ///
     /// # Errors

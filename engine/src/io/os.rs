@@ -9,6 +9,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(target_os = "linux")]
+use rustix::fs::Advice;
+
 use super::{Access, DirEntry, Disk, DiskFile, LockKind};
 use crate::bytes::Timestamp;
 
@@ -103,6 +106,22 @@ impl Disk for OsDisk {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    /// The system begins to read, and the caller need not wait for it meanwhile.
+    fn will_read(&self, path: &Path, head: u64, tail: u64) {
+        #[cfg(target_os = "linux")]
+        if let Ok(file) = File::open(path)
+            && let Ok(len) = DiskFile::len(&file)
+        {
+            for (offset, len) in [(0, head), (len.saturating_sub(tail), tail)] {
+                if let Some(len) = std::num::NonZero::new(len) {
+                    let _ = rustix::fs::fadvise(&file, offset, Some(len), Advice::WillNeed);
+                }
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (path, head, tail);
     }
 
     fn free_space(&self, path: &Path) -> io::Result<Option<u64>> {
