@@ -313,6 +313,14 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// What was found, if anything was.
+fn found<T>(result: io::Result<T>) -> Option<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        result => Some(result.unwrap()),
+    }
+}
+
 /// All files of a folder with their bytes, by their paths in it; the lock left out.
 pub(crate) fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     fn collect(root: &Path, folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
@@ -321,7 +329,8 @@ pub(crate) fn files_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             if path.is_dir() {
                 collect(root, &path, files);
             } else if !path.ends_with("LOCK") {
-                let bytes = std::fs::read(&path).unwrap();
+                // A program that goes on beside may have renamed it since the folder was read.
+                let Some(bytes) = found(std::fs::read(&path)) else { continue };
                 files.push((path.strip_prefix(root).unwrap().to_owned(), bytes));
             }
         }
