@@ -76,10 +76,12 @@ impl Absent {
         Ok((Self { rows: rows.into() }, Column::Values(stored)))
     }
 
+    #[inline]
     fn find(&self, position: usize) -> Option<&Row> {
-        if self.rows.is_empty() {
-            return None;
-        }
+        if self.rows.is_empty() { None } else { self.search(position) }
+    }
+
+    fn search(&self, position: usize) -> Option<&Row> {
         let found = self.rows.binary_search_by_key(&position, |row| row.position as usize);
         found.ok().map(|at| &self.rows[at])
     }

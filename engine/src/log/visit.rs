@@ -141,21 +141,28 @@ impl Scan {
         mut self,
         mut look: impl FnMut(EntryRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        loop {
-            // In most batches all entries are whole and there. Everything else is the iterator's business.
-            if let Some(mut run) = self.take_run() {
-                while let Some(entry) = run.lend() {
-                    if self.filter == Filter::Everything || self.filter.wants(&entry.header()) {
-                        look(entry)?;
-                    }
-                    run.step();
+        let filter = self.filter;
+        while let Some(head) = self.next_unfiltered() {
+            let mut head = head?;
+            loop {
+                let entry = head.lend();
+                if filter == Filter::Everything || filter.wants(&entry.header()) {
+                    look(entry)?;
+                }
+                if !head.step() {
+                    break;
                 }
             }
-            match self.next() {
-                Some(Ok(entry)) => look(EntryRef::of(&entry))?,
-                Some(Err(error)) => return Err(error.into()),
-                None => return Ok(()),
-            }
+        }
+        Ok(())
+    }
+
+    /// What comes next, to be lent, with whatever else is in the batch.
+    fn next_unfiltered(&mut self) -> Option<Result<Head, ReadError>> {
+        // In most batches all entries are whole and there. Everything else is the iterator's business.
+        match self.take_run() {
+            Some(run) => Some(Ok(Head::Run(run))),
+            None => self.next().map(|item| item.map(Head::Entry)),
         }
     }
 
@@ -176,12 +183,10 @@ impl Scan {
 
     /// What comes next, to be lent.
     pub(crate) fn next_head(&mut self) -> Option<Result<Head, ReadError>> {
-        if self.filter == Filter::Everything
-            && let Some(run) = self.take_run()
-        {
-            return Some(Ok(Head::Run(run)));
+        match self.filter {
+            Filter::Everything => self.next_unfiltered(),
+            _ => self.next().map(|item| item.map(Head::Entry)),
         }
-        self.next().map(|item| item.map(Head::Entry))
     }
 }
 
