@@ -26,6 +26,8 @@ use crate::{
 
 /// How much of a content is looked at to see whether compressing it pays.
 const SAMPLE_LEN: usize = 256 << 10;
+/// Room for bytes behind the expected end of a content: reading on there is what shows that it is the end.
+const END_PROBE_LEN: usize = 64;
 
 /// What is known of a content before it is read, and what is asked for.
 pub(crate) struct What<'a> {
@@ -68,8 +70,20 @@ impl Store {
         source: &mut dyn Read,
         what: &mut What<'_>,
     ) -> Result<Added, StoreError> {
+        self.add_sized(source, 0, what)
+    }
+
+    /// The same, of content of which about the length is known.
+    fn add_sized(
+        self: &Arc<Self>,
+        source: &mut dyn Read,
+        len: u64,
+        what: &mut What<'_>,
+    ) -> Result<Added, StoreError> {
         self.check_writable()?;
-        let mut first = Vec::new();
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.options.single_min);
+        // Room to see the end as well.
+        let mut first = Vec::with_capacity(len + END_PROBE_LEN);
         fill(source, &mut first, self.options.single_min + 1)?;
         if first.len() <= self.options.single_min {
             let added = self.add_small(&first, what)?;
@@ -94,7 +108,7 @@ impl Store {
         let len = file.len().context(path, "read the length of")?;
         let mut source = FileSource { file: Arc::clone(file), offset: 0 };
         if len <= self.options.single_min as u64 {
-            return self.add(&mut source, what);
+            return self.add_sized(&mut source, len, what);
         }
         if may_be_here {
             // Reading twice costs less than writing what is here already.
@@ -116,7 +130,7 @@ impl Store {
         let mut sample = vec![0; SAMPLE_LEN];
         let sampled = file.read_full_at(&mut sample, 0).context(path, "read")?;
         if pays(what.media_type, &sample[..sampled]) {
-            return self.add(&mut source, what);
+            return self.add_sized(&mut source, len, what);
         }
         let mut single = NewSingle::begin(self, false)?;
         single.copy(file, path, what)?;
@@ -232,11 +246,19 @@ impl Store {
             None => return self.single_is_here(id, what),
         };
         // A short one is looked at: that costs little, and mends what has rotted.
-        match self.reader(id).and_then(|mut reader| reader.verify(&mut |_| true)) {
+        match self.verify_short(id) {
             Ok(()) => Ok(Here::Yes(unsynced)),
             Err(StoreError::Corrupt(_) | StoreError::NotHere(_)) => self.single_is_here(id, what),
             Err(error) => Err(error),
         }
+    }
+
+    fn verify_short(&self, id: &AssetId) -> Result<(), StoreError> {
+        let mut reader = self.reader(id)?;
+        reader.use_decoder(self.decoders.lock().pop().unwrap_or_default());
+        let verified = reader.verify(&mut |_| true);
+        self.decoders.lock().push(reader.into_decoder());
+        verified
     }
 
     fn single_is_here(&self, id: &AssetId, what: &mut What<'_>) -> Result<Here, StoreError> {

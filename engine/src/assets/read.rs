@@ -88,6 +88,15 @@ impl AssetReader {
         }
     }
 
+    /// Decompresses with one that has its memory already.
+    pub(super) fn use_decoder(&mut self, decoder: ChunkDecoder) {
+        self.decoder = decoder;
+    }
+
+    pub(super) fn into_decoder(self) -> ChunkDecoder {
+        self.decoder
+    }
+
     /// The asset.
     pub fn id(&self) -> AssetId {
         self.id

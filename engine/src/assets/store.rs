@@ -19,7 +19,7 @@ use crate::{
     bytes::{ClientId, WorkspaceId},
     error::{IoContext as _, IoError},
     io::{Access, DirEntry, Disk},
-    pack::ChunkEncoder,
+    pack::{ChunkDecoder, ChunkEncoder},
     sync::{Condvar, Mutex, MutexGuard},
 };
 
@@ -55,6 +55,7 @@ pub(crate) struct Store {
     pub(super) changed: Condvar,
     handles: Mutex<VecDeque<Arc<Pack>>>,
     pub(super) encoders: Mutex<Vec<ChunkEncoder>>,
+    pub(super) decoders: Mutex<Vec<ChunkDecoder>>,
     /// Held while garbage is collected.
     pub(super) collecting: Mutex<()>,
 }
@@ -156,6 +157,7 @@ impl Store {
             changed: Condvar::new(),
             handles: Mutex::new(VecDeque::new()),
             encoders: Mutex::new(Vec::new()),
+            decoders: Mutex::new(Vec::new()),
             collecting: Mutex::new(()),
             folder: assets,
         };
