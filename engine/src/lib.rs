@@ -62,7 +62,8 @@
 //!
 //! Handles can be cloned and used from any thread. One process writes a workspace at a time; any number read it
 //! beside. Everything blocks; there is no network in here, and no threads but those that hash a large asset, which end
-//! with the call, those that encode while much is appended, and one for upkeep where there is any to do.
+//! with the call, those that encode while much is appended, which end when there is nothing left to encode and hold no
+//! file, and one for upkeep where there is any to do.
 
 pub mod asset;
 pub mod assets;

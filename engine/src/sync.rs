@@ -161,6 +161,10 @@ mod modelled {
             self.0.notify_all();
         }
 
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
         pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
             guard.held = guard.held.take().map(|held| unpoisoned(self.0.wait(held)));
         }

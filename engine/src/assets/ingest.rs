@@ -26,6 +26,8 @@ use crate::{
 
 /// How much of a content is looked at to see whether compressing it pays.
 const SAMPLE_LEN: usize = 256 << 10;
+/// About how long content is of which nothing is known.
+const SHORT_LEN: u64 = 8 << 10;
 /// Room for bytes behind the expected end of a content: reading on there is what shows that it is the end.
 const END_PROBE_LEN: usize = 64;
 
@@ -70,10 +72,10 @@ impl Store {
         source: &mut dyn Read,
         what: &mut What<'_>,
     ) -> Result<Added, StoreError> {
-        self.add_sized(source, 0, what)
+        self.add_sized(source, SHORT_LEN, what)
     }
 
-    /// The same, of content of which about the length is known.
+    /// The same, of content of about this length.
     fn add_sized(
         self: &Arc<Self>,
         source: &mut dyn Read,
@@ -246,18 +248,19 @@ impl Store {
             None => return self.single_is_here(id, what),
         };
         // A short one is looked at: that costs little, and mends what has rotted.
-        match self.verify_short(id) {
+        match self.verify_in_pack(id) {
             Ok(()) => Ok(Here::Yes(unsynced)),
             Err(StoreError::Corrupt(_) | StoreError::NotHere(_)) => self.single_is_here(id, what),
             Err(error) => Err(error),
         }
     }
 
-    fn verify_short(&self, id: &AssetId) -> Result<(), StoreError> {
+    fn verify_in_pack(&self, id: &AssetId) -> Result<(), StoreError> {
         let mut reader = self.reader(id)?;
         reader.use_decoder(self.decoders.lock().pop().unwrap_or_default());
         let verified = reader.verify(&mut |_| true);
-        self.decoders.lock().push(reader.into_decoder());
+        let decoder = reader.into_decoder();
+        self.decoders.lock().push(decoder);
         verified
     }
 

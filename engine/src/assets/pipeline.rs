@@ -112,6 +112,7 @@ pub(super) fn run<J: Send, D: Send, W: FnMut(J) -> D, E>(
     let parts = Parts { jobs: VecDeque::new(), done: BTreeMap::new(), closed: false, lost: false };
     let board = Board { parts: Mutex::new(parts), changed: Condvar::new() };
     scope(|scope| {
+        let _close = Close(&board);
         let help = || {
             let mut watch = Watch { board: &board, finished: false };
             let mut work = worker();
@@ -127,7 +128,6 @@ pub(super) fn run<J: Send, D: Send, W: FnMut(J) -> D, E>(
             }
         }
         let mut work = worker();
-        let _close = Close(&board);
         let (mut begun, mut taken) = (0, 0);
         let ahead = threads as u64 + 2;
         let mut more = true;

@@ -124,7 +124,9 @@ pub(crate) struct Appender {
     header: SegmentHeader,
     hasher: Hasher,
     press: Press,
-    room: Arc<PressRoom>,
+    level: i32,
+    /// Where batches are made before they are written, if somebody appends.
+    press_room: Option<Arc<PressRoom>>,
     /// Behind the last frame that was written.
     state: LogState,
     /// Before the atomic group that is being written.
@@ -171,7 +173,6 @@ impl Written {
 
 impl Appender {
     pub(crate) fn new(start: AppenderStart) -> Self {
-        let room = PressRoom::new(start.header.log, start.level, start.hasher.salts().clone());
         let preallocate = if start.header.preallocated { start.preallocate } else { 0 };
         Self {
             space: Space::new(preallocate, start.state.end_offset),
@@ -185,7 +186,8 @@ impl Appender {
             header: start.header,
             hasher: start.hasher,
             press: Press::new(start.level),
-            room: Arc::new(room),
+            level: start.level,
+            press_room: None,
             state: start.state,
             boundary: None,
             frames_unsynced: 0,
@@ -211,9 +213,12 @@ impl Appender {
         &self.state
     }
 
-    /// Where batches can be made before they are written.
-    pub(crate) fn room(&self) -> Arc<PressRoom> {
-        Arc::clone(&self.room)
+    /// Opens a place where batches are made before they are written.
+    pub(crate) fn open_press_room(&mut self) -> Arc<PressRoom> {
+        let salts = self.hasher.salts().clone();
+        let room = Arc::new(PressRoom::new(self.header.log, self.level, salts));
+        self.press_room = Some(Arc::clone(&room));
+        room
     }
 
     /// The log up to the last complete group.

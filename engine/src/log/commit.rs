@@ -3,7 +3,7 @@
 //! Appenders put entries into a staging buffer under a short lock. Whoever fills a buffer, or waits for
 //! durability while nobody else leads, becomes the *leader*: it takes the appender and the buffer out
 //! of the shared state, and encodes, writes and syncs without the lock, while the next buffer fills.
-//! One sync serves all who wait. There are no timers, and no threads but such as encode ahead (see `press`).
+//! One sync serves all who wait. No timer delays anybody, and there are no threads but such as encode ahead (see `press`).
 //!
 //! Nobody can wait for ever: the appender comes back when the leader is done, whatever happened, or the
 //! log is poisoned by the guard in [`Lease`]; both wake everybody.
@@ -154,7 +154,7 @@ pub(crate) struct Core {
     staged_len_max: usize,
     /// Opening and incarnation of the appender, which stay.
     writer: (u32, u64),
-    room: Arc<PressRoom>,
+    press_room: Arc<PressRoom>,
 }
 
 /// What the core tells the rest of the log.
@@ -175,7 +175,7 @@ impl std::fmt::Debug for Hooks {
 
 impl Core {
     pub(crate) fn new(
-        appender: Appender,
+        mut appender: Appender,
         batch_len: usize,
         staged_len_max: usize,
         hooks: Hooks,
@@ -183,7 +183,7 @@ impl Core {
         let writer = (appender.opening(), appender.incarnation());
         let written = appender.state().entry_count();
         let staged = Staged::new(written, batch_len);
-        let room = appender.room();
+        let press_room = appender.open_press_room();
         let state = State {
             staged,
             in_flight: None,
@@ -207,7 +207,7 @@ impl Core {
             write_len: (WRITE_BATCH_COUNT * batch_len).min(staged_len_max / 2),
             staged_len_max,
             writer,
-            room,
+            press_room,
         }
     }
 
@@ -286,7 +286,7 @@ impl Core {
     /// Lets whoever has time encode what is settled.
     fn share(&self, state: &mut State) {
         while let Some(batch) = state.staged.next_settled() {
-            self.room.share(batch);
+            self.press_room.share(batch);
         }
     }
 
@@ -339,6 +339,7 @@ impl Core {
                 // After a failure what was staged of the group is void, and nothing may stand in its place.
                 if result.is_ok() {
                     state.stage(header, payload);
+                    self.share(state);
                 }
             });
             result?;
@@ -422,6 +423,7 @@ impl Core {
         if !matches!(state.failure, Some(Failure::Poisoned(_))) {
             state.failure = Some(Failure::Closed);
         }
+        self.press_room.close();
         self.changed.notify_all();
         result
     }
@@ -502,7 +504,12 @@ impl Core {
         });
 
         state.in_flight = None;
-        self.room.forget(outcome.is_err());
+        if outcome.is_ok() {
+            // Before the buffer is emptied, so that it keeps its memory.
+            self.press_room.drop_made();
+        } else {
+            self.press_room.clear();
+        }
         if let Some(mut spare) = Arc::into_inner(staged) {
             spare.reset(0);
             state.spare = Some(spare);
@@ -525,6 +532,12 @@ impl Core {
             MutexGuard::unlocked(state, || (hooks.settled)());
         }
         result
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.press_room.close();
     }
 }
 
@@ -570,6 +583,7 @@ impl Drop for Lease<'_> {
         }
         let error = std::io::Error::other("a thread panicked while it wrote");
         let mut state = self.core.state.lock();
+        self.core.press_room.clear();
         state.poison(IoError::new(std::path::Path::new("log"), "write", error));
         self.core.changed.notify_all();
     }

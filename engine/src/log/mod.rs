@@ -3,7 +3,7 @@
 //! - `head`, `checkpoint`: the fixed part of the file, pure;
 //! - `frames`, `replay`: walking frames, and what their batches do to the log's state;
 //! - `recover`: what is behind the last checkpoint, torn or rotten;
-//! - `change`, `stage`, `commit`, `appender`: from many threads to one file, durably;
+//! - `change`, `stage`, `press`, `commit`, `appender`: from many threads to one file, durably;
 //! - `pruned`: what is kept of entries that are gone;
 //! - `generation`: a segment written anew beside the old one;
 //! - `seek`: a place in the file without an index;

@@ -14,7 +14,7 @@ use crate::{
     bytes::{Hash, LogId, LogKeys},
     log::{
         replay::LeafHasher,
-        stage::{Pressed, StagedBatch},
+        stage::{PressStep, Pressed, StagedBatch},
     },
     merkle::SaltTree,
     sync::{self, Condvar, Mutex, MutexGuard},
@@ -28,7 +28,7 @@ const THREAD_COUNT_MAX: usize = 3;
 const IDLE_TIME: Duration = Duration::from_millis(100);
 
 /// What a failure to hash the own entries would mean.
-const OWN_LOG: &str = "what this process stages continues its own log";
+pub(crate) const OWN_LOG: &str = "what this process stages continues its own log";
 
 /// Makes batches, one at a time.
 #[derive(Debug)]
@@ -77,6 +77,8 @@ struct Queue {
     thread_count: usize,
     /// How many there may be; found out when it matters.
     thread_count_max: Option<usize>,
+    /// Nothing more will be written.
+    is_closed: bool,
 }
 
 impl PressRoom {
@@ -86,6 +88,7 @@ impl PressRoom {
             keyed: Arc::new((LogKeys::new(log), salts)),
             thread_count: 0,
             thread_count_max: None,
+            is_closed: false,
         };
         let (filled, done) = (Condvar::new(), Condvar::new());
         Self { log, level, queue: Mutex::new(queue), filled, done }
@@ -110,23 +113,38 @@ impl PressRoom {
             && queue.waiting.len() >= SHARED_COUNT_MIN * (queue.thread_count + 1)
         {
             let room = Arc::clone(self);
-            // What a thread that cannot be had would have done is done by whoever writes.
-            queue.thread_count +=
-                usize::from(sync::spawn("annals-encode", move || room.work()).is_ok());
+            match sync::spawn("annals-encode", move || room.work()) {
+                Ok(_) => queue.thread_count += 1,
+                // Not asked for again: whoever writes does what it would have done.
+                Err(_) => queue.thread_count_max = Some(queue.thread_count),
+            }
         }
+        self.filled.notify_one();
+    }
+
+    /// Lets go of batches that are made: then their memory can be used again.
+    pub(crate) fn drop_made(&self) {
+        let is_open = |batch: &Arc<StagedBatch>| {
+            batch.pressed.try_lock().is_none_or(|pressed| pressed.step == PressStep::Open)
+        };
+        self.queue.lock().waiting.retain(is_open);
+    }
+
+    /// Lets go of all that waits: it will not be written.
+    pub(crate) fn clear(&self) {
+        self.queue.lock().waiting.clear();
+    }
+
+    /// Nothing more comes: the threads end.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.is_closed = true;
+        queue.waiting.clear();
         self.filled.notify_all();
     }
 
-    /// Forgets what waits: all of it, as it will not be written, or what is done.
-    pub(crate) fn forget(&self, all: bool) {
-        let is_wanted = |batch: &Arc<StagedBatch>| {
-            !all && batch.pressed.try_lock().is_none_or(|pressed| !pressed.is_done)
-        };
-        self.queue.lock().waiting.retain(is_wanted);
-    }
-
-    /// The batch in the hands of whoever writes it. If somebody else is just making it, that is waited for, or
-    /// something else made meanwhile.
+    /// The batch in the hands of whoever writes it. While somebody else is making it, others are made; only if there
+    /// are none, it is waited for.
     pub(crate) fn claim<'b>(
         &self,
         batch: &'b StagedBatch,
@@ -153,25 +171,30 @@ impl PressRoom {
     /// Makes the batch, unless somebody else does or has.
     fn make(&self, batch: &StagedBatch, press: &mut Press, keyed: &(LogKeys, SaltTree)) {
         let Some(mut pressed) = batch.pressed.try_lock() else { return };
-        if pressed.is_done {
-            return;
+        let Pressed { step, bytes, leaves } = &mut *pressed;
+        if *step == PressStep::Open {
+            // What a thread that has panicked left.
+            bytes.clear();
+            leaves.clear();
+            press.press(self.log, (&keyed.0, &keyed.1), batch, (bytes, leaves));
+            *step = PressStep::Made;
         }
-        let Pressed { is_done, bytes, leaves } = &mut *pressed;
-        bytes.clear();
-        leaves.clear();
-        press.press(self.log, (&keyed.0, &keyed.1), batch, (bytes, leaves));
-        *is_done = true;
     }
 
     /// What a thread does.
     fn work(&self) {
-        let _leaving = Leaving(self);
+        let mut leaving = Leaving { room: self, is_counted: true };
         let mut press = Press::new(self.level);
         let mut queue = self.queue.lock();
         loop {
-            let is_idle = |queue: &mut Queue| queue.waiting.is_empty();
+            let is_idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.is_closed;
             self.filled.wait_while_for(&mut queue, is_idle, IDLE_TIME);
-            let Some(batch) = queue.waiting.pop_front() else { return };
+            let Some(batch) = queue.waiting.pop_front() else {
+                // Before somebody counts on it.
+                queue.thread_count -= 1;
+                leaving.is_counted = false;
+                return;
+            };
             let keyed = Arc::clone(&queue.keyed);
             drop(queue);
             self.make(&batch, &mut press, &keyed);
@@ -183,13 +206,18 @@ impl PressRoom {
     }
 }
 
-/// A thread that is about to end, also by a panic: what it had begun with is made by whoever writes it.
-struct Leaving<'a>(&'a PressRoom);
+/// A thread that is about to end, perhaps by a panic: then what it had begun with is made by whoever writes it.
+struct Leaving<'a> {
+    room: &'a PressRoom,
+    is_counted: bool,
+}
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        self.0.queue.lock().thread_count -= 1;
-        self.0.done.notify_all();
+        if self.is_counted {
+            self.room.queue.lock().thread_count -= 1;
+            self.room.done.notify_all();
+        }
     }
 }
 

@@ -441,7 +441,7 @@ impl Log {
 
     /// The place of a frame at or before the one that holds entry `index`.
     pub(crate) fn place_near(&self, index: u64) -> Result<Place, ReadError> {
-        // Asked for once: the index may go past the entry while it is looked for.
+        // The seek begins where the index ended when this was asked: it may go past the entry meanwhile.
         let end = self.index_end();
         if end.index <= index && self.unindexed_len() > UNINDEXED_LEN_MAX {
             // Whoever asks often is better off with an index, unless somebody makes it already.

@@ -52,11 +52,23 @@ pub(crate) struct StagedBatch {
     pub(crate) pressed: Mutex<Pressed>,
 }
 
-/// A batch that only lacks its place in the log.
+/// How far a batch has come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum PressStep {
+    /// Nobody has made it.
+    #[default]
+    Open,
+    /// It only lacks its place in the log.
+    Made,
+    /// Whoever writes it has done the rest.
+    Written,
+}
+
+/// What was made of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Pressed {
-    /// Nobody needs to make it any more.
-    pub(crate) is_done: bool,
+    pub(crate) step: PressStep,
+    /// Its bytes, without its root, if it is [`PressStep::Made`].
     pub(crate) bytes: Vec<u8>,
     pub(crate) leaves: Vec<Hash>,
 }
@@ -103,14 +115,13 @@ impl Staged {
         self.full_len += self.filling.len();
         self.full_weight += self.filling.weight();
         let end = self.filling.end_index();
-        let batch = if self.filling.weight() > 2 * self.batch_len {
-            std::mem::take(&mut self.filling)
+        let mut batch = self.spare.pop().unwrap_or_default();
+        if self.filling.weight() > 2 * self.batch_len {
+            std::mem::swap(&mut batch, &mut self.filling);
         } else {
-            let mut batch = self.spare.pop().unwrap_or_default();
             batch.reset(self.filling.first_index);
             batch.append(&self.filling);
-            batch
-        };
+        }
         self.batches.push(Arc::new(batch));
         self.filling.reset(end);
     }
@@ -246,7 +257,7 @@ impl StagedBatch {
         self.payloads.clear();
         self.ends.clear();
         let mut pressed = self.pressed.lock();
-        pressed.is_done = false;
+        pressed.step = PressStep::Open;
         pressed.bytes.clear();
         pressed.leaves.clear();
     }

@@ -142,7 +142,7 @@ impl Scan {
         mut look: impl FnMut(EntryRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let filter = self.filter;
-        while let Some(head) = self.next_unfiltered() {
+        while let Some(head) = self.next_head_unfiltered() {
             let mut head = head?;
             loop {
                 let entry = head.lend();
@@ -157,8 +157,8 @@ impl Scan {
         Ok(())
     }
 
-    /// What comes next, to be lent, with whatever else is in the batch.
-    fn next_unfiltered(&mut self) -> Option<Result<Head, ReadError>> {
+    /// What comes next, to be lent: an entry that the filter wants, or a run of which it may want none.
+    fn next_head_unfiltered(&mut self) -> Option<Result<Head, ReadError>> {
         // In most batches all entries are whole and there. Everything else is the iterator's business.
         match self.take_run() {
             Some(run) => Some(Ok(Head::Run(run))),
@@ -184,7 +184,7 @@ impl Scan {
     /// What comes next, to be lent.
     pub(crate) fn next_head(&mut self) -> Option<Result<Head, ReadError>> {
         match self.filter {
-            Filter::Everything => self.next_unfiltered(),
+            Filter::Everything => self.next_head_unfiltered(),
             _ => self.next().map(|item| item.map(Head::Entry)),
         }
     }

@@ -22,7 +22,8 @@ use crate::{
     sync::{AtomicU64, Mutex, ReentrantMutex, RwLock},
 };
 
-/// So much of the end of a log is usually looked at after it is opened: what its index does not cover.
+/// So much of the end of a log is usually looked at after it is opened: what its index does not cover. Behind it may be
+/// space that was written ahead.
 const TAIL_LEN: u64 = 256 << 10;
 
 /// Why a workspace was not opened. Nothing was changed.
@@ -207,7 +208,7 @@ impl Workspace {
     pub fn open_on(disk: Arc<dyn Disk>, path: &Path, options: Options) -> Result<Self, OpenError> {
         // Looked at before the lock is taken, which would leave a file in a folder that is not ours.
         let metadata = Metadata::load(&*disk, path)?;
-        announce(&*disk, path, metadata.log);
+        announce(&*disk, path, metadata.log, options.writer().preallocate);
         let lock = lock_for_writing(&*disk, &path.join("LOCK"))?
             .ok_or_else(|| OpenError::Locked(path.to_owned()))?;
         let metadata = Metadata::load(&*disk, path)?;
@@ -242,7 +243,7 @@ impl Workspace {
         options: Options,
     ) -> Result<Self, OpenError> {
         let metadata = Metadata::load(&*disk, path)?;
-        announce(&*disk, path, metadata.log);
+        announce(&*disk, path, metadata.log, options.writer().preallocate);
         let cache = Arc::new(BatchCache::new(options.cache_budget()));
         let (mut own_as, mut others_as) = reading_as(&*disk, path, metadata.log)?;
         let mut own = open_own(&disk, path, &metadata, &cache, own_as)?;
@@ -319,9 +320,9 @@ impl Workspace {
 }
 
 /// Has the disk read what opening will need of the own log, while other things are waited for.
-fn announce(disk: &dyn Disk, folder: &Path, log: LogId) {
+fn announce(disk: &dyn Disk, folder: &Path, log: LogId, preallocate: u64) {
     disk.will_read(&folder.join("LOCK"), 1, 0);
-    disk.will_read(&segment_path(folder, log), HEAD_LEN, TAIL_LEN);
+    disk.will_read(&segment_path(folder, log), HEAD_LEN, TAIL_LEN + preallocate);
     let index = index_folder(folder, log);
     for entry in disk.list(&index).unwrap_or_default() {
         disk.will_read(&index.join(entry.name), 1, 0);

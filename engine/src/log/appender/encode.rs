@@ -8,8 +8,9 @@ use crate::{
     error::IoError,
     frame::FRAME_HEADER_LEN,
     log::{
+        press::OWN_LOG,
         replay::{Effect, ReplayError},
-        stage::{Staged, StagedBatch},
+        stage::{PressStep, Staged, StagedBatch},
     },
 };
 
@@ -32,16 +33,19 @@ impl Appender {
     /// Appends the frame of one batch to `out` and moves the state behind it.
     fn encode(&mut self, staged: &Staged, batch: &StagedBatch) {
         let start = self.begin_frame();
-        let mut pressed = self.room.claim(batch, &mut self.press);
-        if pressed.is_done {
+        let mut pressed = match &self.press_room {
+            Some(room) => room.claim(batch, &mut self.press),
+            None => batch.pressed.lock(),
+        };
+        if pressed.step == PressStep::Made {
             self.out.extend_from_slice(&pressed.bytes);
         } else {
-            pressed.is_done = true;
             pressed.leaves.clear();
             let keyed = (self.hasher.keys(), self.hasher.salts());
             let made = (&mut self.out, &mut pressed.leaves);
             self.press.press(self.header.log, keyed, batch, made);
         }
+        pressed.step = PressStep::Written;
         let continues = staged.splits_group(batch);
         if continues && self.boundary.is_none() {
             self.boundary = Some(self.state.clone());
@@ -50,7 +54,7 @@ impl Appender {
         let mut effect = self.spare_effects.pop().unwrap_or_default();
         self.hasher
             .append_hashed(&mut self.state, batch.entries(), &pressed.leaves, &mut effect)
-            .expect("what this process stages continues its own log");
+            .expect(OWN_LOG);
         self.finish_frame(start, first_index, continues, effect);
     }
 

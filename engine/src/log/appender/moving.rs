@@ -24,7 +24,9 @@ impl Appender {
         self.file = Arc::clone(&installed.file);
         self.header = installed.header.clone();
         self.hasher = Hasher::new(self.header.log, installed.salts.clone());
-        self.room.set_salts(installed.salts.clone());
+        if let Some(room) = &self.press_room {
+            room.set_salts(installed.salts.clone());
+        }
         self.state = installed.state.clone();
         self.space.begins_at(self.state.end_offset);
         self.durable = self.state.end_offset;

@@ -39,19 +39,19 @@ fn whoever_makes_a_batch_it_is_the_same() {
         }
         for batch in staged.batches() {
             let pressed = room.claim(batch, &mut press);
-            if pressed.is_done {
+            if pressed.step == PressStep::Made {
                 made_by_others += 1;
                 assert_eq!((pressed.bytes.clone(), pressed.leaves.clone()), alone(batch, &salts));
             } else {
                 // This thread has it now, and nobody else begins with it.
                 let keyed = Arc::clone(&room.queue.lock().keyed);
                 room.make(batch, &mut press, &keyed);
-                assert!(!pressed.is_done);
+                assert_eq!(pressed.step, PressStep::Open);
             }
             drop(pressed);
             room.make(batch, &mut press, &(LogKeys::new(LOG), salts.clone()));
         }
-        room.forget(false);
+        room.drop_made();
         assert!(room.queue.lock().waiting.is_empty());
     }
     assert!(made_by_others > 0);
@@ -71,10 +71,10 @@ fn nobody_waits_for_a_thread_that_has_panicked() {
     while room.queue.lock().thread_count > 0 {
         std::thread::yield_now();
     }
-    room.forget(true);
+    room.clear();
     let mut press = Press::new(1);
     for batch in staged.batches() {
-        assert!(!room.claim(batch, &mut press).is_done);
+        assert_eq!(room.claim(batch, &mut press).step, PressStep::Open);
     }
 }
 
@@ -90,6 +90,21 @@ fn threads_end_when_they_have_nothing_to_do() {
     while Arc::strong_count(&room) > 1 {
         std::thread::yield_now();
     }
-    assert!(staged.batches().iter().all(|batch| batch.pressed.lock().is_done));
+    assert!(staged.batches().iter().all(|batch| batch.pressed.lock().step == PressStep::Made));
+    assert_eq!(room.queue.lock().thread_count, 0);
+}
+
+#[test]
+fn threads_end_when_the_log_is_closed() {
+    let room = Arc::new(PressRoom::new(LOG, 1, SaltTree::from_seed([1; 32])));
+    room.queue.lock().thread_count_max = Some(2);
+    let mut staged = staged(0, 5000);
+    while let Some(batch) = staged.next_settled() {
+        room.share(batch);
+    }
+    room.close();
+    while Arc::strong_count(&room) > 1 {
+        std::thread::yield_now();
+    }
     assert_eq!(room.queue.lock().thread_count, 0);
 }

@@ -37,10 +37,43 @@ fn ends(weights: &[usize]) -> Vec<usize> {
     ends
 }
 
+/// Most are short; some are longer than several batches.
+fn length() -> impl Strategy<Value = usize> {
+    prop_oneof![9 => 0_usize..80, 1 => 80_usize..600]
+}
+
+#[test]
+fn memory_is_kept_for_the_next_buffer_and_does_not_grow() {
+    let mut staged = Staged::new(0, BATCH_LEN);
+    for round in 0..100 {
+        for len in [30, 250, 30, 30, 1000, 350, 60, 60, 60] {
+            staged.push(header(1, &vec![0; len]), &vec![0; len]);
+        }
+        staged.finish();
+        assert_eq!(staged.batches().len(), 5, "round {round}");
+        staged.reset(0);
+        assert!((1..=5).contains(&staged.spare.len()), "round {round}: {}", staged.spare.len());
+        let kept = staged.spare.iter().map(|batch| batch.payloads.capacity());
+        assert!(kept.max() <= Some(4 * BATCH_LEN));
+    }
+}
+
+#[test]
+fn no_batch_has_more_entries_than_a_batch_can_have() {
+    let mut staged = Staged::new(0, 1 << 20);
+    let count = u64::from(BATCH_ENTRY_COUNT_MAX);
+    for _ in 0..2 * count + 5 {
+        staged.push(header(1, &[]), &[]);
+    }
+    staged.finish();
+    let ends: Vec<_> = staged.batches().iter().map(|batch| batch.end_index()).collect();
+    assert_eq!(ends, [count, 2 * count, 2 * count + 5]);
+}
+
 proptest! {
     #[test]
     fn batches_hold_what_was_staged_and_end_where_its_length_says(
-        buffers in prop::collection::vec(prop::collection::vec(0_usize..80, 0..60), 1..4),
+        buffers in prop::collection::vec(prop::collection::vec(length(), 0..60), 1..4),
         shares in any::<bool>(),
     ) {
         let mut first_index = 7;
