@@ -29,13 +29,31 @@ pub(crate) fn spawn(
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
-/// None: a scheduler knows only the threads of the test.
+/// None: it would use what a scheduler does not see.
 #[cfg(annals_shuttle)]
 pub(crate) fn spawn(
     _name: &str,
     _work: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// Begins a thread that nobody joins, and that ends when whoever began it has no more need of it.
+#[cfg(not(annals_shuttle))]
+pub(crate) fn spawn_detached(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    spawn(name, work).map(drop)
+}
+
+#[cfg(annals_shuttle)]
+pub(crate) fn spawn_detached(
+    _name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    drop(shuttle::thread::spawn(work));
+    Ok(())
 }
 
 /// Threads that end with the call that began them.
@@ -66,10 +84,15 @@ pub(crate) fn parallelism() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// One: a scheduler knows only the threads of the test.
+/// One: a scheduler does not see threads that end with a call.
 #[cfg(annals_shuttle)]
 pub(crate) fn parallelism() -> usize {
     1
+}
+
+/// How many threads can run beside the caller's, for [`spawn_detached`].
+pub(crate) fn spare_parallelism() -> usize {
+    if cfg!(annals_shuttle) { 1 } else { parallelism() - 1 }
 }
 
 #[cfg(annals_shuttle)]

@@ -106,15 +106,16 @@ impl PressRoom {
         if queue.thread_count == 0 && queue.waiting.len() < SHARED_COUNT_MIN {
             return;
         }
-        let parallelism = || (sync::parallelism() - 1).min(THREAD_COUNT_MAX);
-        let count_max = *queue.thread_count_max.get_or_insert_with(parallelism);
+        let count_max = *queue
+            .thread_count_max
+            .get_or_insert_with(|| sync::spare_parallelism().min(THREAD_COUNT_MAX));
         // One more thread for so many batches that nobody has come to.
         if queue.thread_count < count_max
             && queue.waiting.len() >= SHARED_COUNT_MIN * (queue.thread_count + 1)
         {
             let room = Arc::clone(self);
-            match sync::spawn("annals-encode", move || room.work()) {
-                Ok(_) => queue.thread_count += 1,
+            match sync::spawn_detached("annals-encode", move || room.work()) {
+                Ok(()) => queue.thread_count += 1,
                 // Not asked for again: whoever writes does what it would have done.
                 Err(_) => queue.thread_count_max = Some(queue.thread_count),
             }
