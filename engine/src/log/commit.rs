@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Batches that are written at once, if nobody waits for them: enough for several threads to encode.
-const WRITE_BATCH_COUNT: usize = 16;
+const WRITE_BATCH_COUNT: usize = 32;
 
 /// Why a change was not appended, or is not durable.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -66,7 +66,7 @@ impl Default for Options {
             batch_len: 28 << 10,
             compression_level: 1,
             cache_len: 16 << 20,
-            staged_len: 1 << 20,
+            staged_len: 2 << 20,
             preallocate: 256 << 10,
             clock: Clock::System,
             align_log2: FRAME_ALIGN_LOG2_MIN,
@@ -103,7 +103,7 @@ impl Options {
         self
     }
 
-    /// Bytes of changes that may wait to be written; then appending waits as well (default: 1 MiB).
+    /// Bytes of changes that may wait to be written; then appending waits as well (default: 2 MiB).
     pub fn staged_len(mut self, bytes: usize) -> Self {
         self.staged_len = bytes.clamp(64 << 10, 1 << 30);
         self
