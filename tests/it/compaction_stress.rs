@@ -68,7 +68,7 @@ fn nothing_is_lost_by_whoever_appends_while_logs_are_compacted() {
                 roots
             });
             for round in 1..=10 {
-                while acknowledged.load(Ordering::Acquire) < round * 300 {
+                while acknowledged.load(Ordering::Acquire) < round * 1_000 {
                     std::thread::sleep(std::time::Duration::from_millis(1));
                 }
                 workspace.compact(&CompactOptions::default().level(1), |_, _| true).unwrap();
