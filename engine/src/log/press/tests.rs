@@ -24,19 +24,36 @@ fn alone(batch: &StagedBatch, salts: &SaltTree) -> (Vec<u8>, Vec<Hash>) {
     (bytes, leaves)
 }
 
+/// A room with up to `thread_count` threads, also where the machine has one processor.
+fn room(thread_count: usize, salts: SaltTree) -> Arc<PressRoom> {
+    let room = PressRoom::new(LOG, 1, salts);
+    room.queue.lock().thread_count_max = Some(thread_count);
+    Arc::new(room)
+}
+
+fn share_all(room: &Arc<PressRoom>, staged: &mut Staged) {
+    while let Some(batch) = staged.next_settled() {
+        room.share(batch);
+    }
+}
+
+/// Nothing of the threads is left, nor of what they held.
+fn wait_for_the_end(room: &Arc<PressRoom>) {
+    while Arc::strong_count(room) > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(room.queue.lock().thread_count, 0);
+}
+
 #[test]
 fn whoever_makes_a_batch_it_is_the_same() {
     let salts = SaltTree::from_seed([1; 32]);
-    let room = Arc::new(PressRoom::new(LOG, 1, salts.clone()));
-    // Also where the machine has one processor.
-    room.queue.lock().thread_count_max = Some(2);
+    let room = room(2, salts.clone());
     let mut press = Press::new(1);
     let mut made_by_others = 0;
     for round in 0..50 {
         let mut staged = staged(round * 1000, 1000);
-        while let Some(batch) = staged.next_settled() {
-            room.share(batch);
-        }
+        share_all(&room, &mut staged);
         for batch in staged.batches() {
             let pressed = room.claim(batch, &mut press);
             if pressed.step == PressStep::Made {
@@ -61,16 +78,11 @@ fn whoever_makes_a_batch_it_is_the_same() {
 #[test]
 fn nobody_waits_for_a_thread_that_has_panicked() {
     // Without salts nothing can be hashed, which for the own log cannot be.
-    let room = Arc::new(PressRoom::new(LOG, 1, SaltTree::erased()));
-    room.queue.lock().thread_count_max = Some(2);
+    let room = room(2, SaltTree::erased());
     let mut staged = staged(0, 2000);
-    while let Some(batch) = staged.next_settled() {
-        room.share(batch);
-    }
+    share_all(&room, &mut staged);
     // The threads take one each and are gone.
-    while room.queue.lock().thread_count > 0 {
-        std::thread::yield_now();
-    }
+    wait_for_the_end(&room);
     room.clear();
     let mut press = Press::new(1);
     for batch in staged.batches() {
@@ -80,31 +92,9 @@ fn nobody_waits_for_a_thread_that_has_panicked() {
 
 #[test]
 fn threads_end_when_they_have_nothing_to_do() {
-    let room = Arc::new(PressRoom::new(LOG, 1, SaltTree::from_seed([1; 32])));
-    room.queue.lock().thread_count_max = Some(1);
+    let room = room(1, SaltTree::from_seed([1; 32]));
     let mut staged = staged(0, 1000);
-    while let Some(batch) = staged.next_settled() {
-        room.share(batch);
-    }
-    // Nothing of them is left in the end.
-    while Arc::strong_count(&room) > 1 {
-        std::thread::yield_now();
-    }
+    share_all(&room, &mut staged);
+    wait_for_the_end(&room);
     assert!(staged.batches().iter().all(|batch| batch.pressed.lock().step == PressStep::Made));
-    assert_eq!(room.queue.lock().thread_count, 0);
-}
-
-#[test]
-fn threads_end_when_the_log_is_closed() {
-    let room = Arc::new(PressRoom::new(LOG, 1, SaltTree::from_seed([1; 32])));
-    room.queue.lock().thread_count_max = Some(2);
-    let mut staged = staged(0, 5000);
-    while let Some(batch) = staged.next_settled() {
-        room.share(batch);
-    }
-    room.close();
-    while Arc::strong_count(&room) > 1 {
-        std::thread::yield_now();
-    }
-    assert_eq!(room.queue.lock().thread_count, 0);
 }
