@@ -124,7 +124,6 @@ pub(crate) struct Appender {
     header: SegmentHeader,
     hasher: Hasher,
     press: Press,
-    level: i32,
     /// Where batches are made before they are written, if somebody appends.
     press_room: Option<Arc<PressRoom>>,
     /// Behind the last frame that was written.
@@ -186,7 +185,6 @@ impl Appender {
             header: start.header,
             hasher: start.hasher,
             press: Press::new(start.level),
-            level: start.level,
             press_room: None,
             state: start.state,
             boundary: None,
@@ -213,10 +211,10 @@ impl Appender {
         &self.state
     }
 
-    /// Opens a place where batches are made before they are written.
-    pub(crate) fn open_press_room(&mut self) -> Arc<PressRoom> {
+    /// Opens a place where batches are made before they are written, at this level of zstd.
+    pub(crate) fn open_press_room(&mut self, level: i32) -> Arc<PressRoom> {
         let salts = self.hasher.salts().clone();
-        let room = Arc::new(PressRoom::new(self.header.log, self.level, salts));
+        let room = Arc::new(PressRoom::new(self.header.log, level, salts));
         self.press_room = Some(Arc::clone(&room));
         room
     }

@@ -22,6 +22,7 @@ use crate::{
     log::{
         appender::{Appender, WriteFailure},
         change::{Change, change_parts},
+        open::WriterOptions,
         press::{PressRoom, SHARED_COUNT_MIN},
         stage::Staged,
     },
@@ -174,16 +175,12 @@ impl std::fmt::Debug for Hooks {
 }
 
 impl Core {
-    pub(crate) fn new(
-        mut appender: Appender,
-        batch_len: usize,
-        staged_len_max: usize,
-        hooks: Hooks,
-    ) -> Self {
+    pub(crate) fn new(mut appender: Appender, options: &WriterOptions, hooks: Hooks) -> Self {
+        let WriterOptions { batch_len, staged_len_max, level, .. } = *options;
         let writer = (appender.opening(), appender.incarnation());
         let written = appender.state().entry_count();
         let staged = Staged::new(written, batch_len);
-        let press_room = appender.open_press_room();
+        let press_room = appender.open_press_room(level);
         let state = State {
             staged,
             in_flight: None,

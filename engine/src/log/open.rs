@@ -219,7 +219,7 @@ impl OpenLog {
         let learner = Learner::Index { index: Arc::clone(&log.index), feed: Arc::clone(&log.feed) };
         let mut appender = self.into_appender(options, publisher, learner)?;
         appender.publish();
-        let core = Core::new(appender, options.batch_len, options.staged_len_max, hooks(&log));
+        let core = Core::new(appender, options, hooks(&log));
         log.core.set(Arc::new(core)).expect("a log becomes a writer once");
         Ok(log)
     }
